@@ -1,0 +1,434 @@
+//! The HTTP door to one Consul agent: each call with its own time-out, each error in plain English.
+
+use crate::{ClientError, ConsulSettings, Instance, Query, backoff::Backoff, wire};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::HeaderMap};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+/// Speaks to one agent. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    settings: Arc<ConsulSettings>,
+    base: Url,
+    http: reqwest::Client,
+}
+
+/// A good answer to a [`Query`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// `X-Consul-Index`: what the next question waits on; 1 for a question that Consul cannot hold open.
+    pub index: u64,
+    /// The value, shaped by [`wire::read`].
+    pub value: Value,
+}
+
+/// The state of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Gets traffic.
+    Passing,
+    /// Gets traffic where the reader allows it.
+    Warning,
+    /// Gets none.
+    Critical,
+}
+
+/// What an agent is asked to hold: a service with one TTL check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Service id, unique on the agent.
+    pub id: String,
+    /// Service name.
+    pub name: String,
+    /// Tags, the role tag among them.
+    pub tags: Vec<String>,
+    /// Address for clients.
+    pub address: String,
+    /// Port for clients.
+    pub port: u16,
+    /// Facts about the instance.
+    pub meta: BTreeMap<String, String>,
+    /// The check that heartbeats keep alive.
+    pub check: TtlCheck,
+}
+
+/// A check that turns critical by itself when no heartbeat comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TtlCheck {
+    /// Check id; constant, since a changed id would leave the old check behind.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Time to live without a heartbeat.
+    pub ttl: Duration,
+    /// The status a new check starts with; an agent that knows the check keeps what it has.
+    pub status: Status,
+    /// Consul removes the service after this time in critical; at least a minute.
+    pub deregister_critical_after: Duration,
+}
+
+/// A service as an agent holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldService {
+    /// Service id.
+    pub id: String,
+    /// Service name.
+    pub name: String,
+    /// Tags in the order given.
+    pub tags: Vec<String>,
+    /// Address for clients.
+    pub address: String,
+    /// Port for clients.
+    pub port: u16,
+    /// Facts about the instance.
+    pub meta: BTreeMap<String, String>,
+}
+
+/// What an agent holds under an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Nothing.
+    Absent,
+    /// This service; `hash` lets the next call wait for a change.
+    Present {
+        /// The service.
+        service: HeldService,
+        /// `X-Consul-ContentHash`.
+        hash: String,
+    },
+}
+
+impl Registration {
+    /// Whether the agent already holds this registration.
+    #[must_use]
+    pub fn same_as(&self, held: &HeldService) -> bool {
+        let HeldService { id, name, tags, address, port, meta } = held;
+        (id, name, tags, address, port, meta)
+            == (&self.id, &self.name, &self.tags, &self.address, &self.port, &self.meta)
+    }
+
+    /// Only fields that Consul 1.8 knows: it refuses a body with any other.
+    fn body(&self) -> Value {
+        let check = &self.check;
+        json!({
+            "ID": self.id, "Name": self.name, "Tags": self.tags, "Address": self.address, "Port": self.port,
+            "Meta": self.meta,
+            "Check": {
+                "CheckID": check.id, "Name": check.name, "TTL": span(check.ttl), "Status": check.status.word(),
+                "DeregisterCriticalServiceAfter": span(check.deregister_critical_after),
+            },
+        })
+    }
+}
+
+impl Status {
+    /// Consul's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Status::Passing => "passing",
+            Status::Warning => "warning",
+            Status::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// An agent answers a local call at once; a server that is frozen behind it held one for 25 s (measured).
+const LOCAL: Duration = Duration::from_secs(5);
+/// A heartbeat that takes longer than this is sent again rather than waited for.
+const BEAT: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(2);
+/// What a loaded server may take beyond the wait it was asked for.
+const MARGIN: Duration = Duration::from_secs(2);
+
+impl Client {
+    /// Prepares the connections; nothing is sent yet. Reads the TLS files.
+    pub fn new(settings: &ConsulSettings) -> Result<Client, ClientError> {
+        let settings = Arc::new(settings.clone());
+        let mut base = Url::parse(&settings.address)
+            .map_err(|e| ClientError::Setup(format!("`{}` is no address: {e}", settings.address)))?;
+        let http = connections(&settings, &mut base)?;
+        Ok(Client { settings, base, http })
+    }
+
+    /// The same Consul by connections of its own, so that nothing queues behind another's calls.
+    pub fn separate(&self) -> Result<Client, ClientError> {
+        Client::new(&self.settings)
+    }
+
+    /// How this Consul is reached.
+    #[must_use]
+    pub fn settings(&self) -> &ConsulSettings {
+        &self.settings
+    }
+
+    /// Pauses between tries, as configured.
+    #[must_use]
+    pub fn backoff(&self) -> Backoff {
+        Backoff::new(self.settings.retry.backoff, self.settings.retry.max_backoff)
+    }
+
+    /// Asks a question; with an index, Consul holds it open until the answer changes or the wait runs out.
+    pub async fn ask(&self, query: &Query, index: u64) -> Result<Answer, ClientError> {
+        let mut url = match query {
+            Query::Node { name: None, scope } => {
+                let own = Query::Node { name: Some(self.own_node().await?), scope: scope.clone() };
+                self.url(&own.path())
+            }
+            _ => self.url(&query.path()),
+        };
+        let wait = self.settings.block_query_wait;
+        for (key, value) in query.params() {
+            url.query_pairs_mut().append_pair(key, value);
+        }
+        if query.blocks() {
+            url.query_pairs_mut().append_pair("wait", &span(wait));
+        }
+        if query.blocks() && index > 0 {
+            url.query_pairs_mut().append_pair("index", &index.to_string());
+        }
+        // Consul adds up to a sixteenth to the wait, so that clients do not come back in step.
+        let deadline = if index > 0 { wait + wait / 16 + MARGIN } else { LOCAL };
+        let asked = format!("GET {query}");
+        let reply = self.send(self.http.request(Method::GET, url), &asked, deadline).await?;
+        self.answer(query, &asked, reply)
+    }
+
+    /// Asks the agent to hold a service.
+    pub async fn register(&self, registration: &Registration) -> Result<(), ClientError> {
+        let path = ["agent", "service", "register"];
+        self.put(&path, Some(registration.body()), LOCAL).await
+    }
+
+    /// Tells a TTL check how the instance is. `output` is for people: Consul passes its changes on late.
+    pub async fn beat(&self, check: &str, status: Status, output: &str) -> Result<(), ClientError> {
+        let body = json!({"Status": status.word(), "Output": output});
+        self.put(&["agent", "check", "update", check], Some(body), BEAT).await
+    }
+
+    /// Asks the agent to forget a service; one that it does not know is forgotten already.
+    pub async fn deregister(&self, id: &str) -> Result<(), ClientError> {
+        match self.put(&["agent", "service", "deregister", id], None, LOCAL).await {
+            Err(ClientError::Refused { status: 404, said, .. }) if said.contains("nknown service") => Ok(()),
+            other => other,
+        }
+    }
+
+    /// What the agent holds under `id`; with the hash of a former answer, waits until that changes.
+    pub async fn held(&self, id: &str, hash: Option<&str>) -> Result<Held, ClientError> {
+        let mut url = self.url(&["agent", "service", id]);
+        let wait = self.settings.block_query_wait;
+        if let Some(hash) = hash {
+            url.query_pairs_mut().append_pair("hash", hash).append_pair("wait", &span(wait));
+        }
+        let deadline = if hash.is_some() { wait + wait / 16 + MARGIN } else { LOCAL };
+        let asked = format!("GET agent/service/{id}");
+        let reply = self.send(self.http.request(Method::GET, url), &asked, deadline).await?;
+        match reply.status {
+            StatusCode::OK => {
+                let value = wire::parse(&reply.body).map_err(|e| self.not_consul(&asked, e.to_string()))?;
+                let hash = header(&reply.headers, "x-consul-contenthash").unwrap_or_default().to_owned();
+                Ok(Held::Present { service: held_service(&value), hash })
+            }
+            StatusCode::NOT_FOUND if reply.text().contains("nknown service") => Ok(Held::Absent),
+            _ => Err(reply.refused(&asked)),
+        }
+    }
+
+    /// All rows of a service in the catalog, whatever their health: what others see.
+    pub async fn instances(&self, service: &str) -> Result<Vec<Instance>, ClientError> {
+        Ok(wire::instances(&self.ask(&Query::health(service, false), 0).await?.value))
+    }
+
+    async fn own_node(&self) -> Result<String, ClientError> {
+        let asked = "GET agent/self";
+        let request = self.http.request(Method::GET, self.url(&["agent", "self"]));
+        let reply = self.send(request, asked, LOCAL).await?;
+        if reply.status != StatusCode::OK {
+            return Err(reply.refused(asked));
+        }
+        let value = wire::parse(&reply.body).map_err(|e| self.not_consul(asked, e.to_string()))?;
+        let name = value["Config"]["NodeName"].as_str();
+        name.map(str::to_owned).ok_or_else(|| self.not_consul(asked, "it names no node".into()))
+    }
+
+    async fn put(&self, path: &[&str], body: Option<Value>, limit: Duration) -> Result<(), ClientError> {
+        let asked = format!("PUT {}", path.join("/"));
+        let mut request = self.http.request(Method::PUT, self.url(path));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let reply = self.send(request, &asked, limit).await?;
+        if reply.status.is_success() { Ok(()) } else { Err(reply.refused(&asked)) }
+    }
+
+    fn answer(&self, query: &Query, asked: &str, reply: Reply) -> Result<Answer, ClientError> {
+        let index = header(&reply.headers, "x-consul-index").and_then(|index| index.parse().ok());
+        let index = match (index, query.blocks()) {
+            (Some(index), _) => index,
+            (None, false) => 1,
+            (None, true) if reply.status.is_success() => {
+                return Err(self.not_consul(asked, "it carries no X-Consul-Index".into()));
+            }
+            (None, true) => return Err(reply.refused(asked)),
+        };
+        if header(&reply.headers, "x-consul-knownleader") == Some("false") {
+            return Err(self.not_consul(asked, "it comes from a server that knows no leader".into()));
+        }
+        let value = match (reply.status, query) {
+            (StatusCode::OK, _) => {
+                wire::read(query, &reply.body).map_err(|e| self.not_consul(asked, e.to_string()))?
+            }
+            (StatusCode::NOT_FOUND, Query::Key { .. } | Query::Tree { .. }) => wire::nothing(query),
+            _ => return Err(reply.refused(asked)),
+        };
+        Ok(Answer { index, value })
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        asked: &str,
+        limit: Duration,
+    ) -> Result<Reply, ClientError> {
+        let mut request = request.timeout(limit);
+        if let Some(token) = self.token().await? {
+            request = request.header("x-consul-token", token);
+        }
+        if let Some((user, password)) = &self.settings.auth {
+            request = request.basic_auth(user, Some(password.expose()));
+        }
+        let response = request.send().await.map_err(|e| self.unreachable(&e, limit))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = self.body(response, asked, limit).await?;
+        Ok(Reply { status, headers, body })
+    }
+
+    async fn body(&self, response: Response, asked: &str, limit: Duration) -> Result<Vec<u8>, ClientError> {
+        match response.bytes().await {
+            Ok(body) => Ok(body.into()),
+            Err(error) if error.is_timeout() => Err(self.unreachable(&error, limit)),
+            Err(error) => Err(self.not_consul(asked, format!("its body was cut off ({})", chain(&error)))),
+        }
+    }
+
+    async fn token(&self) -> Result<Option<String>, ClientError> {
+        if let Some(file) = &self.settings.token_file {
+            let read = tokio::fs::read_to_string(file).await;
+            let token =
+                read.map_err(|e| ClientError::Setup(format!("token_file {}: {e}", file.display())))?;
+            let token = token.trim();
+            if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
+                return Err(ClientError::Setup(format!("token_file {} holds no token", file.display())));
+            }
+            return Ok(Some(token.to_owned()));
+        }
+        Ok(self.settings.token.as_ref().map(|token| token.expose().to_owned()))
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v1").extend(path);
+        }
+        url
+    }
+
+    fn unreachable(&self, error: &reqwest::Error, after: Duration) -> ClientError {
+        let address = self.settings.address.clone();
+        if error.is_timeout() && !error.is_connect() {
+            return ClientError::Silent { address, after };
+        }
+        ClientError::Unreachable { address, why: chain(error) }
+    }
+
+    fn not_consul(&self, asked: &str, why: String) -> ClientError {
+        ClientError::NotConsul { asked: asked.into(), address: self.settings.address.clone(), why }
+    }
+}
+
+/// A reply as it came.
+struct Reply {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn text(&self) -> String {
+        wire::excerpt(&self.body, 200)
+    }
+
+    fn refused(&self, asked: &str) -> ClientError {
+        ClientError::Refused { status: self.status.as_u16(), asked: asked.into(), said: self.text() }
+    }
+}
+
+/// Builds the connections. With a `server_name`, requests go to that name, which is looked up as the address.
+fn connections(settings: &ConsulSettings, base: &mut Url) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .tcp_keepalive(Duration::from_secs(15))
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("rolecall/", env!("CARGO_PKG_VERSION")));
+    let ssl = &settings.ssl;
+    if base.scheme() == "https" {
+        let authorities = crate::tls::authorities(ssl)?;
+        if !authorities.is_empty() {
+            builder = builder.tls_certs_only(authorities);
+        }
+        if let Some(identity) = crate::tls::identity(ssl)? {
+            builder = builder.identity(identity);
+        }
+        builder = builder.tls_danger_accept_invalid_certs(ssl.insecure);
+        if let Some(name) = &ssl.server_name {
+            let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+            builder = builder.dns_resolver(crate::tls::Alias { host });
+            base.set_host(Some(name))
+                .map_err(|e| ClientError::Setup(format!("ssl.server_name `{name}` is no host name: {e}")))?;
+        }
+    }
+    builder.build().map_err(|e| ClientError::Setup(format!("TLS to Consul cannot be set up: {}", chain(&e))))
+}
+
+fn held_service(value: &Value) -> HeldService {
+    let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+    let words = |list: &Value| {
+        list.as_array().into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
+    };
+    HeldService {
+        id: text("ID"),
+        name: text("Service"),
+        tags: words(&value["Tags"]),
+        address: text("Address"),
+        port: value["Port"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or_default(),
+        meta: value["Meta"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+            .collect(),
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A duration as Consul reads it.
+fn span(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+/// An error with its causes, without the address that is said already.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    let deepest = causes.last().map(ToString::to_string);
+    deepest.unwrap_or_else(|| error.to_string())
+}

@@ -1,0 +1,118 @@
+//! Why Consul did not do as asked, in the words of somebody who has to mend it.
+
+use std::time::Duration;
+
+/// A failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection, or it broke.
+    #[error("Consul at {address} cannot be reached: {why}")]
+    Unreachable {
+        /// Consul's address.
+        address: String,
+        /// The whole chain of causes.
+        why: String,
+    },
+    /// No answer in time.
+    #[error("Consul at {address} gave no answer within {after:?}")]
+    Silent {
+        /// Consul's address.
+        address: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// Consul (or something before it) said no.
+    #[error("Consul answered {status} to {asked}: {said}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Method and path.
+        asked: String,
+        /// The beginning of the body.
+        said: String,
+    },
+    /// The answer is not one that Consul gives.
+    #[error(
+        "the answer to {asked} is not Consul's: {why}; is {address} a Consul agent, and is a proxy before it?"
+    )]
+    NotConsul {
+        /// Method and path.
+        asked: String,
+        /// Consul's address.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Something of ours is missing, such as the token file.
+    #[error("{0}")]
+    Setup(String),
+}
+
+impl ClientError {
+    /// The right that the token lacks, such as `service:write on redis`, when Consul refused for that reason.
+    #[must_use]
+    pub fn denied(&self) -> Option<String> {
+        let ClientError::Refused { status: 403 | 500, said, .. } = self else { return None };
+        if said.contains("ACL not found") {
+            return Some(
+                "a token that Consul knows (the one in use was deleted, expired or mistyped)".into(),
+            );
+        }
+        let (_, right) = said.split_once("Permission denied")?;
+        // 1.8 says `: Missing service:write on redis`; 1.11 and later
+        // `: token with AccessorID '…' lacks permission 'service:write' on "redis"`.
+        let right = match (right.split_once("Missing "), right.split_once("lacks permission ")) {
+            (Some((_, right)), _) | (None, Some((_, right))) => right.replace(['\'', '"'], ""),
+            (None, None) => String::new(),
+        };
+        Some(if right.is_empty() { "a right that Consul does not name".into() } else { right.trim().into() })
+    }
+
+    /// Whether a heartbeat was refused since the agent does not know the check: the registration is lost.
+    #[must_use]
+    pub fn unknown_check(&self) -> bool {
+        match self {
+            ClientError::Refused { status: 500, said, .. } => said.contains("does not have associated TTL"),
+            ClientError::Refused { status: 404, said, .. } => said.contains("nknown check"),
+            _ => false,
+        }
+    }
+
+    /// Whether the same call may work later without anybody's help.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        match self {
+            ClientError::Refused { status, .. } => *status == 429 || *status >= 500,
+            ClientError::Setup(_) => false,
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_read_in_each_versions_words() {
+        let refused =
+            |status, said: &str| ClientError::Refused { status, asked: "PUT x".into(), said: said.into() };
+        for (status, said, denied) in [
+            (403, "Permission denied: Missing service:write on redis", Some("service:write on redis")),
+            (
+                403,
+                "Permission denied: token with AccessorID 'a-b' lacks permission 'service:write' on \"redis\"",
+                Some("service:write on redis"),
+            ),
+            (403, "Permission denied", Some("a right that Consul does not name")),
+            (500, "No cluster leader", None),
+            (403, "<html>forbidden</html>", None),
+        ] {
+            assert_eq!(refused(status, said).denied().as_deref(), denied, "{said}");
+        }
+        assert!(refused(403, "ACL not found").denied().is_some());
+        assert!(refused(500, "CheckID \"x\" does not have associated TTL").unknown_check());
+        assert!(refused(404, "Unknown check ID \"x\"").unknown_check());
+        assert!(!refused(500, "No cluster leader").unknown_check());
+    }
+}

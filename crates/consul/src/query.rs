@@ -1,0 +1,155 @@
+//! What may be asked of Consul. A `Query` is its own name: two equal queries share one watch.
+
+use std::fmt;
+
+/// One question. Its `Display` is the request path with its parameters, which names it in logs and metrics.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Query {
+    /// Instances of a service, with their health (`/v1/health/service/:name`).
+    Health {
+        /// Service name.
+        service: String,
+        /// Only instances that carry this tag.
+        tag: Option<String>,
+        /// Only instances whose checks pass.
+        passing: bool,
+        /// Sort by distance from this node; `_agent` is the agent that is asked.
+        near: Option<String>,
+        /// Datacenter and further parameters.
+        scope: Scope,
+    },
+    /// All service names with their tags (`/v1/catalog/services`).
+    Services(Scope),
+    /// All nodes (`/v1/catalog/nodes`).
+    Nodes {
+        /// Sort by distance from this node.
+        near: Option<String>,
+        /// Datacenter and further parameters.
+        scope: Scope,
+    },
+    /// One node and its services (`/v1/catalog/node/:name`); without a name the agent's own node.
+    Node {
+        /// Node name.
+        name: Option<String>,
+        /// Datacenter and further parameters.
+        scope: Scope,
+    },
+    /// One key (`/v1/kv/:key`).
+    Key {
+        /// Full key, without a leading slash.
+        key: String,
+        /// Datacenter and further parameters.
+        scope: Scope,
+    },
+    /// All keys under a prefix (`/v1/kv/:prefix?recurse`).
+    Tree {
+        /// Key prefix, taken literally by Consul.
+        prefix: String,
+        /// Datacenter and further parameters.
+        scope: Scope,
+    },
+    /// Known datacenters (`/v1/catalog/datacenters`); the one question that Consul cannot hold open.
+    Datacenters,
+}
+
+/// Where a question is asked: a datacenter, and parameters such as `ns` that are passed on as they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope {
+    /// Datacenter; the agent's own when absent.
+    pub dc: Option<String>,
+    /// Further parameters, in the order given.
+    pub more: Vec<(String, String)>,
+}
+
+impl Query {
+    /// The passing (or all) instances of a service, by its plain name.
+    #[must_use]
+    pub fn health(service: &str, passing: bool) -> Query {
+        Query::Health { service: service.into(), tag: None, passing, near: None, scope: Scope::default() }
+    }
+
+    /// Whether Consul can hold the question open until the answer changes.
+    #[must_use]
+    pub fn blocks(&self) -> bool {
+        !matches!(self, Query::Datacenters)
+    }
+
+    /// Path segments below `/v1/`; a key keeps its slashes by being split at them.
+    #[must_use]
+    pub fn path(&self) -> Vec<&str> {
+        match self {
+            Query::Health { service, .. } => vec!["health", "service", service],
+            Query::Services(_) => vec!["catalog", "services"],
+            Query::Nodes { .. } => vec!["catalog", "nodes"],
+            Query::Node { name, .. } => vec!["catalog", "node", name.as_deref().unwrap_or("_agent")],
+            Query::Key { key: path, .. } | Query::Tree { prefix: path, .. } => {
+                std::iter::once("kv").chain(path.split('/')).collect()
+            }
+            Query::Datacenters => vec!["catalog", "datacenters"],
+        }
+    }
+
+    /// Request parameters, apart from `index` and `wait`.
+    #[must_use]
+    pub fn params(&self) -> Vec<(&str, &str)> {
+        let mut params = vec![];
+        let (tag, near, scope) = match self {
+            Query::Health { tag, passing, near, scope, .. } => {
+                if *passing {
+                    params.push(("passing", "1"));
+                }
+                (tag.as_deref(), near.as_deref(), Some(scope))
+            }
+            Query::Nodes { near, scope } => (None, near.as_deref(), Some(scope)),
+            Query::Tree { scope, .. } => {
+                params.push(("recurse", ""));
+                (None, None, Some(scope))
+            }
+            Query::Services(scope) | Query::Node { scope, .. } | Query::Key { scope, .. } => {
+                (None, None, Some(scope))
+            }
+            Query::Datacenters => (None, None, None),
+        };
+        params.extend(tag.map(|tag| ("tag", tag)));
+        params.extend(near.map(|near| ("near", near)));
+        if let Some(scope) = scope {
+            params.extend(scope.dc.as_deref().map(|dc| ("dc", dc)));
+            params.extend(scope.more.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        }
+        params
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path().join("/"))?;
+        for (n, (key, value)) in self.params().into_iter().enumerate() {
+            f.write_str(if n == 0 { "?" } else { "&" })?;
+            f.write_str(key)?;
+            if !value.is_empty() {
+                write!(f, "={value}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_named_by_its_request() {
+        let scope = || Scope { dc: Some("dc2".into()), more: vec![("ns".into(), "a".into())] };
+        for (query, name) in [
+            (Query::health("redis", true), "health/service/redis?passing=1"),
+            (Query::health("redis", false), "health/service/redis"),
+            (Query::Key { key: "a/b".into(), scope: scope() }, "kv/a/b?dc=dc2&ns=a"),
+            (Query::Tree { prefix: "a/".into(), scope: Scope::default() }, "kv/a/?recurse"),
+            (Query::Node { name: None, scope: Scope::default() }, "catalog/node/_agent"),
+            (Query::Datacenters, "catalog/datacenters"),
+        ] {
+            assert_eq!(query.to_string(), name);
+        }
+    }
+}

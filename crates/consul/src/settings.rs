@@ -1,0 +1,314 @@
+//! How to reach Consul: the `consul {}` block, Consul's usual environment variables, and flags.
+
+use config::{Environment, Mistakes, Secret, Section, show_duration};
+use std::{path::PathBuf, time::Duration};
+
+/// Everything needed to speak to Consul. A flag overrides the environment, which overrides the file.
+#[derive(Clone, Debug)]
+pub struct ConsulSettings {
+    /// `http://host:port` or `https://host:port`, without a trailing slash.
+    pub address: String,
+    /// ACL token.
+    pub token: Option<Secret>,
+    /// File with the ACL token; read anew for each call, so that a rotated token is used at once.
+    pub token_file: Option<PathBuf>,
+    /// User and password of HTTP basic authentication, for a proxy before Consul.
+    pub auth: Option<(String, Secret)>,
+    /// TLS.
+    pub ssl: Ssl,
+    /// Pauses between tries.
+    pub retry: Retry,
+    /// How long Consul may hold a question open. Short enough that a frozen connection is noticed soon.
+    pub block_query_wait: Duration,
+}
+
+/// TLS to Consul.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ssl {
+    /// Certificates of the authorities to trust instead of the system's.
+    pub ca_cert: Option<PathBuf>,
+    /// A folder of such certificates.
+    pub ca_path: Option<PathBuf>,
+    /// Client certificate; may hold the key too.
+    pub cert: Option<PathBuf>,
+    /// Client key.
+    pub key: Option<PathBuf>,
+    /// The name that the server's certificate must carry, when it is not the address.
+    pub server_name: Option<String>,
+    /// False accepts any certificate.
+    pub insecure: bool,
+}
+
+/// Pauses between tries; there is no last try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Bound of the first pause.
+    pub backoff: Duration,
+    /// Bound of the longest pause. Short by default: a fail-over after an outage must not wait for it.
+    pub max_backoff: Duration,
+}
+
+/// What the command line says of Consul.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--consul-addr`.
+    pub address: Option<String>,
+    /// `--consul-token-file`.
+    pub token_file: Option<PathBuf>,
+}
+
+const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry { backoff: Duration::from_millis(250), max_backoff: Duration::from_secs(5) }
+    }
+}
+
+impl ConsulSettings {
+    /// Takes the `consul {}` block out of `top`.
+    pub fn read(top: &mut Section, env: &Environment, flags: &Flags, mistakes: &mut Mistakes) -> Self {
+        let mut section = top.block("consul", mistakes).unwrap_or_else(|| Section::empty("consul"));
+        let set = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
+        let in_file = section.string("address", mistakes);
+        let ssl = Ssl::read(&mut section, env, mistakes);
+        let given = flags.address.clone().or_else(|| set("CONSUL_HTTP_ADDR")).or(in_file.clone());
+        let address = given.unwrap_or_else(|| beside(set("HOST_IP")));
+        let address = match base_address(&address, ssl.wanted(env)) {
+            Ok(address) => address,
+            Err(why) => {
+                section.mistake("address", &why, mistakes);
+                String::new()
+            }
+        };
+        ssl.settings.check(&section, mistakes);
+        let settings = ConsulSettings {
+            address,
+            token: section.secret("token", mistakes),
+            token_file: section.string("token_file", mistakes).map(PathBuf::from),
+            auth: auth(&mut section, set("CONSUL_HTTP_AUTH"), mistakes),
+            ssl: ssl.settings,
+            retry: Retry::read(&mut section, mistakes),
+            block_query_wait: wait(&mut section, mistakes),
+        };
+        section.finish(mistakes);
+        settings.with_tokens(set("CONSUL_HTTP_TOKEN"), set("CONSUL_HTTP_TOKEN_FILE"), flags)
+    }
+
+    /// The settings for people, as `--print-config` shows them: secrets are named, not told.
+    #[must_use]
+    pub fn show(&self) -> serde_json::Value {
+        let ssl = &self.ssl;
+        serde_json::json!({
+            "address": self.address,
+            "token": self.token,
+            "token_file": self.token_file,
+            "auth": self.auth.as_ref().map(|(user, _)| user),
+            "block_query_wait": show_duration(self.block_query_wait),
+            "retry": {
+                "backoff": show_duration(self.retry.backoff),
+                "max_backoff": show_duration(self.retry.max_backoff),
+            },
+            "ssl": {
+                "ca_cert": ssl.ca_cert, "ca_path": ssl.ca_path, "cert": ssl.cert, "key": ssl.key,
+                "server_name": ssl.server_name, "verify": !ssl.insecure,
+            },
+        })
+    }
+
+    /// The nearest source of a token decides alone: a file named by flag beats a token in the environment.
+    fn with_tokens(mut self, token: Option<String>, file: Option<String>, flags: &Flags) -> Self {
+        if let Some(file) = &flags.token_file {
+            (self.token, self.token_file) = (None, Some(file.clone()));
+        } else if let Some(file) = file {
+            (self.token, self.token_file) = (None, Some(file.into()));
+        } else if let Some(token) = token {
+            (self.token, self.token_file) = (Some(Secret::new(token)), None);
+        }
+        self
+    }
+}
+
+/// The agent of this host: in a pod the downward API's `HOST_IP`, else loopback.
+fn beside(host: Option<String>) -> String {
+    match host {
+        Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]:8500"),
+        Some(host) => format!("{host}:8500"),
+        None => "127.0.0.1:8500".into(),
+    }
+}
+
+fn base_address(text: &str, tls: Option<bool>) -> Result<String, String> {
+    let with_scheme = match text.split_once("://") {
+        Some(("http" | "https", _)) => text.to_owned(),
+        Some((scheme, _)) => {
+            return Err(format!("`{scheme}://` is not supported; write host:port, http://… or https://…"));
+        }
+        None => format!("http://{text}"),
+    };
+    let mut url = reqwest::Url::parse(&with_scheme)
+        .map_err(|e| format!("`{text}` is no address ({e}); write host:port, such as 127.0.0.1:8500"))?;
+    match tls {
+        Some(true) => url.set_scheme("https").map_err(|()| "cannot be spoken to by TLS".to_owned())?,
+        Some(false) if url.scheme() == "https" => {
+            return Err("is https:// while ssl is switched off".into());
+        }
+        _ => {}
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a user or password; use auth { username, password }".into());
+    }
+    if url.port().is_none() && !text.contains(":80") && !text.contains(":443") {
+        let port = if url.scheme() == "https" { 8501 } else { 8500 };
+        url.set_port(Some(port)).map_err(|()| format!("`{text}` has no host"))?;
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn auth(section: &mut Section, env: Option<String>, mistakes: &mut Mistakes) -> Option<(String, Secret)> {
+    let block = section.block("auth", mistakes).and_then(|mut auth| {
+        auth.bool("enabled", mistakes);
+        let user = auth.string("username", mistakes);
+        let password = auth.secret("password", mistakes);
+        auth.finish(mistakes);
+        user.map(|user| (user, password.unwrap_or_default()))
+    });
+    let pair = env.map(|pair| match pair.split_once(':') {
+        Some((user, password)) => (user.to_owned(), Secret::new(password)),
+        None => (pair, Secret::default()),
+    });
+    pair.or(block)
+}
+
+fn wait(section: &mut Section, mistakes: &mut Mistakes) -> Duration {
+    let wait = section.duration("block_query_wait", mistakes).unwrap_or(DEFAULT_WAIT);
+    if wait < Duration::from_secs(1) || wait > LONGEST_WAIT {
+        section.mistake(
+            "block_query_wait",
+            "must lie between 1s and 10m, which is what Consul allows",
+            mistakes,
+        );
+    }
+    wait
+}
+
+impl Retry {
+    fn read(section: &mut Section, mistakes: &mut Mistakes) -> Retry {
+        let Some(mut retry) = section.block("retry", mistakes) else { return Retry::default() };
+        let default = Retry::default();
+        if retry.bool("enabled", mistakes) == Some(false) {
+            retry.mistake("enabled", "rolecall always tries again; take this key out", mistakes);
+        }
+        if retry.integer("attempts", 0..=i64::MAX, mistakes).is_some_and(|attempts| attempts != 0) {
+            retry.mistake(
+                "attempts",
+                "rolecall never gives up; write 0 (without end) or take this key out",
+                mistakes,
+            );
+        }
+        let backoff = retry.duration("backoff", mistakes).unwrap_or(default.backoff);
+        let max_backoff = retry.duration("max_backoff", mistakes).unwrap_or(default.max_backoff);
+        if backoff.is_zero() || max_backoff < backoff {
+            retry.mistake("backoff", "must be more than zero and no more than max_backoff", mistakes);
+        }
+        retry.finish(mistakes);
+        Retry { backoff, max_backoff }
+    }
+}
+
+/// The `ssl {}` block as read, before it is known whether TLS is used.
+struct SslBlock {
+    enabled: Option<bool>,
+    settings: Ssl,
+}
+
+impl Ssl {
+    fn read(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> SslBlock {
+        let mut ssl = section.block("ssl", mistakes).unwrap_or_else(|| Section::empty("consul.ssl"));
+        let set = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
+        let mut pick = |key, name, mistakes: &mut Mistakes| {
+            let in_file = ssl.string(key, mistakes);
+            set(name).or(in_file)
+        };
+        let settings = Ssl {
+            ca_cert: pick("ca_cert", "CONSUL_CACERT", mistakes).map(PathBuf::from),
+            ca_path: pick("ca_path", "CONSUL_CAPATH", mistakes).map(PathBuf::from),
+            cert: pick("cert", "CONSUL_CLIENT_CERT", mistakes).map(PathBuf::from),
+            key: pick("key", "CONSUL_CLIENT_KEY", mistakes).map(PathBuf::from),
+            server_name: pick("server_name", "CONSUL_TLS_SERVER_NAME", mistakes),
+            insecure: false,
+        };
+        let verify = set("CONSUL_HTTP_SSL_VERIFY").and_then(|v| truth(&v)).or(ssl.bool("verify", mistakes));
+        let enabled = ssl.bool("enabled", mistakes);
+        ssl.finish(mistakes);
+        SslBlock { enabled, settings: Ssl { insecure: verify == Some(false), ..settings } }
+    }
+
+    fn check(&self, section: &Section, mistakes: &mut Mistakes) {
+        if self.key.is_some() && self.cert.is_none() {
+            section.mistake("ssl", "has a key without a cert", mistakes);
+        }
+    }
+}
+
+impl SslBlock {
+    /// Whether TLS is asked for; any other key of the block asks for it, as in consul-template.
+    fn wanted(&self, env: &Environment) -> Option<bool> {
+        let asked = self.settings != Ssl { insecure: self.settings.insecure, ..Ssl::default() };
+        env.get("CONSUL_HTTP_SSL").and_then(|v| truth(v)).or(self.enabled).or(asked.then_some(true))
+    }
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "t" | "true" => Some(true),
+        "0" | "f" | "false" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(env: &[(&str, &str)], flags: &Flags) -> (ConsulSettings, Mistakes) {
+        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut mistakes = Mistakes::default();
+        let settings = ConsulSettings::read(&mut Section::empty(""), &env, flags, &mut mistakes);
+        (settings, mistakes)
+    }
+
+    #[test]
+    fn an_address_is_completed() {
+        for (env, address) in [
+            (&[][..], "http://127.0.0.1:8500"),
+            (&[("HOST_IP", "10.0.0.9")], "http://10.0.0.9:8500"),
+            (&[("HOST_IP", "fd00::9")], "http://[fd00::9]:8500"),
+            (&[("CONSUL_HTTP_ADDR", "consul.example:80"), ("HOST_IP", "10.0.0.9")], "http://consul.example"),
+            (&[("CONSUL_HTTP_ADDR", "https://consul.example")], "https://consul.example:8501"),
+            (
+                &[("CONSUL_HTTP_ADDR", "consul.example:9000"), ("CONSUL_HTTP_SSL", "true")],
+                "https://consul.example:9000",
+            ),
+            (&[("CONSUL_CACERT", "/ca.pem")], "https://127.0.0.1:8500"),
+        ] {
+            assert_eq!(read(env, &Flags::default()).0.address, address, "{env:?}");
+        }
+        for bad in ["unix:///run/consul.sock", "http://u:p@host", "::::"] {
+            let (_, mistakes) = read(&[("CONSUL_HTTP_ADDR", bad)], &Flags::default());
+            assert!(!mistakes.is_empty(), "{bad}");
+            assert!(!mistakes.to_string().contains("u:p"), "a password is not repeated");
+        }
+    }
+
+    #[test]
+    fn the_nearest_token_decides() {
+        let env = [("CONSUL_HTTP_TOKEN", "t-env")];
+        let (settings, _) = read(&env, &Flags::default());
+        assert_eq!(settings.token.unwrap().expose(), "t-env");
+        let flags = Flags { token_file: Some("/token".into()), ..Flags::default() };
+        let (settings, _) = read(&env, &flags);
+        assert_eq!((settings.token.is_none(), settings.token_file), (true, Some("/token".into())));
+    }
+}

@@ -1,0 +1,151 @@
+//! Follows one question for ever: the client's answers, by the cursor's rules, into a watch channel.
+
+use crate::{
+    Client, Query,
+    cursor::{Cursor, Heard},
+};
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+/// What a watch knows.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// The last good answer; `None` before the first.
+    pub value: Option<Arc<Value>>,
+    /// When that value came.
+    pub heard: Option<Instant>,
+    /// Index of the last good answer.
+    pub index: u64,
+    /// Good answers so far.
+    pub answers: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// The present failure; the value is then the last known good one.
+    pub trouble: Option<String>,
+}
+
+/// A question that Consul cannot hold open is asked again after this time (consul-template does the same).
+const POLL: Duration = Duration::from_secs(15);
+/// Answers are taken at most this often, after a burst that is always let through: a service that changes all
+/// the time must not turn its watchers into a load test.
+const PACE: Duration = Duration::from_millis(50);
+const BURST: u32 = 20;
+
+/// Starts to follow `query`, which ends when all receivers are gone. Receivers are woken by a new value and by
+/// the beginning and end of trouble, never by an equal value.
+#[must_use]
+pub fn watch(client: Client, query: Query) -> watch::Receiver<Watched> {
+    let (tx, rx) = watch::channel(Watched::default());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = tx.closed() => {}
+            () = follow(&client, &query, &tx) => {}
+        }
+    });
+    rx
+}
+
+async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
+    let mut cursor = Cursor::default();
+    let mut backoff = client.backoff();
+    let mut pace = Pace::new(Instant::now());
+    loop {
+        match client.ask(query, cursor.index).await {
+            Ok(answer) => {
+                let (next, heard) = cursor.hear(answer.index);
+                cursor = next;
+                backoff.reset();
+                if heard == Heard::Reset {
+                    tracing::info!(%query, "the index went backwards (Consul was restarted or restored); asking anew");
+                } else {
+                    tx.send_if_modified(|watched| watched.take(answer.value, answer.index, Instant::now()));
+                }
+                sleep(if query.blocks() { pace.due(Instant::now()) } else { POLL }).await;
+            }
+            Err(error) => {
+                cursor = cursor.fail();
+                let trouble = error.to_string();
+                let fresh = tx.send_if_modified(|watched| watched.fail(&trouble));
+                if fresh {
+                    tracing::warn!(%query, %error, "Consul does not answer; keeping the last known value");
+                }
+                sleep(backoff.pause()).await;
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// Takes in a good answer; true when somebody should be woken.
+    fn take(&mut self, value: Value, index: u64, now: Instant) -> bool {
+        let mended = self.trouble.take().is_some();
+        self.failures = 0;
+        self.answers += 1;
+        self.index = index;
+        let news = self.value.as_deref() != Some(&value);
+        if news {
+            self.value = Some(Arc::new(value));
+            self.heard = Some(now);
+        }
+        news || mended
+    }
+
+    /// Takes in a failure; true when it is a new one.
+    fn fail(&mut self, trouble: &str) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        let news = self.trouble.as_deref() != Some(trouble);
+        self.trouble = Some(trouble.to_owned());
+        news
+    }
+}
+
+/// A bucket of answers that may be taken at once, filled at a steady rate.
+#[derive(Debug)]
+struct Pace {
+    free_from: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Pace { free_from: now }
+    }
+
+    /// How long to wait before the next question.
+    fn due(&mut self, now: Instant) -> Duration {
+        self.free_from = self.free_from.max(now) + PACE;
+        self.free_from.saturating_duration_since(now + PACE * BURST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_equal_value_wakes_nobody_and_trouble_keeps_the_value() {
+        let now = Instant::now();
+        let mut watched = Watched::default();
+        assert!(watched.take(json!([1]), 5, now), "the first answer is news");
+        assert!(!watched.take(json!([1]), 6, now), "an equal one is not");
+        assert!(watched.fail("down"), "trouble is news once");
+        assert!(!watched.fail("down"));
+        assert_eq!(watched.value.as_deref(), Some(&json!([1])), "the last good value is kept");
+        assert!(watched.take(json!([1]), 6, now), "its end is news");
+        assert_eq!(watched.failures, 0);
+    }
+
+    #[test]
+    fn a_burst_passes_and_a_flood_is_slowed() {
+        let now = Instant::now();
+        let mut pace = Pace::new(now);
+        assert!((0..BURST).all(|_| pace.due(now).is_zero()), "a burst passes at once");
+        assert_eq!(pace.due(now), PACE);
+        assert_eq!(pace.due(now + PACE), PACE, "one for each interval");
+        assert!(pace.due(now + Duration::from_secs(10)).is_zero(), "and the burst fills up again");
+    }
+}

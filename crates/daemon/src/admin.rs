@@ -1,0 +1,223 @@
+//! The admin pages: `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP/1.1.
+//!
+//! They only read, and can neither stall nor burden the program: one request a connection, a time limit on
+//! each, and a limit on how many there are at once.
+
+use crate::{metrics, ready::Ready, shutdown::Leaving};
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Bytes,
+    header::{ALLOW, CONTENT_TYPE},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// Kubelet, Prometheus and a few people need a handful.
+const MOST_CONNECTIONS: usize = 64;
+/// From accepted to answered; a page is made in milliseconds.
+const REQUEST_LIMIT: Duration = Duration::from_secs(5);
+/// What requests under way are given when the program leaves.
+const LEAVING_LIMIT: Duration = Duration::from_millis(500);
+/// Before accepting again when the system has no more file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the admin pages cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// Another process listens there.
+    #[error("admin address {0} is in use by another process; choose another one for admin.address")]
+    InUse(SocketAddr),
+    /// The system says no for another reason.
+    #[error("admin address {address} cannot be listened on")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// What the pages show.
+#[derive(Clone)]
+pub struct Pages {
+    /// For `/readyz`.
+    pub ready: Ready,
+    /// For `/metrics`: OpenMetrics text, as [`metrics::text`] makes it.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// For `/status`.
+    pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Pages").field("ready", &self.ready).finish_non_exhaustive()
+    }
+}
+
+/// A listening socket; nothing is answered before [`Bound::serve`].
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Listens on an address; port 0 takes a free one.
+pub async fn bind(address: SocketAddr) -> Result<Bound, AdminError> {
+    let listen = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Bound { listener, address })
+    };
+    listen.await.map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => AdminError::InUse(address),
+        _ => AdminError::Listen { address, source },
+    })
+}
+
+impl Bound {
+    /// The address with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until it is time to leave; then requests under way are ended within half a second.
+    pub async fn serve(self, pages: Pages, mut leaving: Leaving) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = leaving.signaled() => break,
+                accepted = self.listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
+                    Ok((stream, _)) => drop(connections.spawn(converse(stream, pages.clone()))),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection to the admin pages");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+        drop(self.listener);
+        let all_gone = async { while connections.join_next().await.is_some() {} };
+        let _those_left_are_aborted = timeout(LEAVING_LIMIT, all_gone).await;
+    }
+}
+
+/// One request and its answer. A peer that is slow, gone or talks nonsense is of no interest.
+async fn converse(stream: TcpStream, pages: Pages) {
+    let answer = service_fn(|request| {
+        let response = respond(&request, &pages);
+        async { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_LIMIT)
+        .serve_connection(TokioIo::new(stream), answer);
+    let _ = timeout(REQUEST_LIMIT, connection).await;
+}
+
+fn respond<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".into());
+        refused.headers_mut().insert(ALLOW, "GET, HEAD".parse().expect("a valid header"));
+        return refused;
+    }
+    match request.uri().path() {
+        "/healthz" => page(StatusCode::OK, TEXT, "ok\n".into()),
+        "/readyz" => match pages.ready.awaited() {
+            awaited if awaited.is_empty() => page(StatusCode::OK, TEXT, "ok\n".into()),
+            awaited => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, awaited.join("\n") + "\n"),
+        },
+        "/metrics" => page(StatusCode::OK, metrics::CONTENT_TYPE, (pages.metrics)()),
+        "/status" => page(StatusCode::OK, "application/json", format!("{:#}\n", (pages.status)())),
+        _ => page(StatusCode::NOT_FOUND, TEXT, "pages: /healthz /readyz /metrics /status\n".into()),
+    }
+}
+
+fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::{Shutdown, channel};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn start(ready: &Ready) -> (SocketAddr, Shutdown) {
+        let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = bound.address();
+        let (shutdown, leaving) = channel();
+        let pages = Pages {
+            ready: ready.clone(),
+            metrics: Arc::new(|| "# EOF\n".into()),
+            status: Arc::new(|| serde_json::json!({"program": "test"})),
+        };
+        tokio::spawn(bound.serve(pages, leaving));
+        (address, shutdown)
+    }
+
+    async fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{request} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn shows_its_pages() {
+        let ready = Ready::default();
+        let awaited = [ready.await_for("consul"), ready.await_for("redis")];
+        let (address, _shutdown) = start(&ready).await;
+        for (request, status, header, body) in [
+            ("GET /healthz", "200", "content-type: text/plain", "ok\n"),
+            ("GET /healthz?verbose", "200", "content-length: 3", "ok\n"),
+            ("HEAD /healthz", "200", "content-length: 3", ""),
+            ("GET /readyz", "503", "content-type: text/plain", "consul\nredis\n"),
+            ("GET /metrics", "200", "content-type: application/openmetrics-text", "# EOF\n"),
+            ("GET /status", "200", "content-type: application/json", "{\n  \"program\": \"test\"\n}\n"),
+            ("GET /", "404", "connection: close", "pages: /healthz /readyz /metrics /status\n"),
+            ("POST /status", "405", "allow: GET, HEAD", "only GET and HEAD\n"),
+        ] {
+            let answer = ask(address, request).await;
+            let (head, found) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {head}");
+            assert!(head.contains(header), "{request}: {head}");
+            assert_eq!(found, body, "{request}");
+        }
+        drop(awaited);
+        assert!(ask(address, "GET /readyz").await.starts_with("HTTP/1.1 200 "));
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let error = bind(bound.address()).await.unwrap_err();
+        assert!(matches!(error, AdminError::InUse(address) if address == bound.address()));
+        assert!(error.to_string().contains(&bound.address().to_string()));
+    }
+
+    #[tokio::test]
+    async fn silent_peers_do_not_hold_it_when_it_leaves() {
+        let (address, shutdown) = start(&Ready::default()).await;
+        let mut silent = Vec::new();
+        for _ in 0..MOST_CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        assert!(shutdown.drain(LEAVING_LIMIT * 4).await);
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+}

@@ -1,0 +1,227 @@
+//! The configuration of `rolecall register`, checked as a whole: every mistake is found at once.
+
+mod print;
+mod probe;
+
+pub use probe::{RedisConfig, SentinelConfig};
+
+use crate::identity;
+use config::{Environment, Mistakes, Section};
+use consul::{ConsulSettings, instance::meta};
+use daemon::settings::{AdminFlags, AdminSettings};
+use probe::Where;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// Everything `rolecall register` was told.
+#[derive(Clone, Debug)]
+pub struct RegisterConfig {
+    /// How to reach Consul.
+    pub consul: ConsulSettings,
+    /// Admin pages and log.
+    pub admin: AdminSettings,
+    /// How long leaving may take, from the signal to the verified end.
+    pub leave_timeout: Duration,
+    /// The instances to keep, one for each `service` block.
+    pub services: Vec<ServiceConfig>,
+}
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct RegisterFlags {
+    /// `--consul-addr` and `--consul-token-file`.
+    pub consul: consul::settings::Flags,
+    /// `--admin-addr`, `--log-level` and `--log-format`.
+    pub admin: AdminFlags,
+}
+
+/// One `service` block.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Consul service name.
+    pub name: String,
+    /// Consul service id.
+    pub id: String,
+    /// Where clients reach it; the local address that routes to Consul when absent.
+    pub address: Option<String>,
+    /// Its port there.
+    pub port: u16,
+    /// Tags beside the role tag.
+    pub tags: Vec<String>,
+    /// Meta beside role, epoch and run id.
+    pub meta: BTreeMap<String, String>,
+    /// How long Consul believes a heartbeat.
+    pub ttl: Duration,
+    /// After how long in critical Consul removes the entry by itself.
+    pub deregister_critical_after: Duration,
+    /// How the role is learned.
+    pub probe: RedisConfig,
+}
+
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+const TTL: Duration = Duration::from_secs(10);
+/// Below this, one slow heartbeat makes an instance flap.
+const LEAST_TTL: Duration = Duration::from_secs(1);
+/// Consul raises anything less to this by itself.
+const LEAST_DEREGISTER_AFTER: Duration = Duration::from_secs(60);
+
+impl RegisterConfig {
+    /// Reads and checks the whole configuration: files (and directories of files) from left to right, then the
+    /// environment, then flags.
+    pub fn load(paths: &[PathBuf], env: &Environment, flags: &RegisterFlags) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let top = config::read(paths, &["service"], &mut mistakes);
+        let config = Self::read(top, env, flags, &mut mistakes);
+        mistakes.into_result(config)
+    }
+
+    fn read(mut top: Section, env: &Environment, flags: &RegisterFlags, mistakes: &mut Mistakes) -> Self {
+        let consul = ConsulSettings::read(&mut top, env, &flags.consul, mistakes);
+        let admin = AdminSettings::read(&mut top, env, &flags.admin, mistakes);
+        let leave_timeout = top.duration("leave_timeout", mistakes).unwrap_or(LEAVE_TIMEOUT);
+        if leave_timeout.is_zero() {
+            top.mistake("leave_timeout", "must be more than zero", mistakes);
+        }
+        let blocks = top.blocks("service", true, mistakes);
+        if blocks.is_empty() && mistakes.is_empty() {
+            let why =
+                "there is no service block, so there is nothing to register: write service \"NAME\" { … }";
+            top.mistake("service", why, mistakes);
+        }
+        let mut services: Vec<ServiceConfig> = vec![];
+        for (name, section) in blocks {
+            let place = section.place().clone();
+            let service = ServiceConfig::read(name.unwrap_or_default(), section, env, mistakes);
+            if services.iter().any(|other| other.id == service.id) {
+                let why =
+                    format!("another service block has the id \"{}\" too: give each its own", service.id);
+                mistakes.note(place, format!("service.{}.id", service.name), why);
+            }
+            services.push(service);
+        }
+        top.finish(mistakes);
+        Self { consul, admin, leave_timeout, services }
+    }
+}
+
+impl ServiceConfig {
+    fn read(name: String, mut section: Section, env: &Environment, mistakes: &mut Mistakes) -> Self {
+        if name.trim().is_empty() {
+            section.mistake("", "needs a name: service \"NAME\" { … }", mistakes);
+        }
+        let id = section.string("id", mistakes).or_else(|| {
+            let own = identity::own_name(env);
+            if own.is_none() && !section.has("id") {
+                section.mistake(
+                    "id",
+                    "is needed, since neither $POD_NAME nor the host's name is known",
+                    mistakes,
+                );
+            }
+            own.map(|own| format!("{name}-{own}"))
+        });
+        let address = address(&mut section, env, mistakes);
+        let tags = tags(&mut section, mistakes);
+        let meta = facts(&mut section, env, mistakes);
+        let ttl = at_least("ttl", TTL, LEAST_TTL, &mut section, mistakes);
+        let after = "deregister_critical_after";
+        let deregister_critical_after =
+            at_least(after, LEAST_DEREGISTER_AFTER, LEAST_DEREGISTER_AFTER, &mut section, mistakes);
+        let has_port = section.has("port");
+        let port = section.integer("port", 1..=65535, mistakes).and_then(|port| u16::try_from(port).ok());
+        let probe = probe::read(&mut section, mistakes);
+        let port = match (port, &probe) {
+            (Some(port), _) => port,
+            (None, Some(Where::Tcp(probed, _))) if !has_port => *probed,
+            (None, Some(Where::Unix(_))) if !has_port => {
+                section.mistake("port", "is needed, since the probe's unix socket has none", mistakes);
+                0
+            }
+            _ => 0,
+        };
+        section.finish(mistakes);
+        let probe = probe.map_or_else(RedisConfig::default, Where::into_config);
+        let id = id.unwrap_or_default();
+        Self { name, id, address, port, tags, meta, ttl, deregister_critical_after, probe }
+    }
+}
+
+fn address(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> Option<String> {
+    let given =
+        section.string("address", mistakes).or_else(|| identity::set(env, "POD_IP").map(str::to_owned));
+    let why = match given.as_deref().map(str::trim) {
+        Some("") => "must not be empty; leave it out to take the local address that routes to Consul",
+        Some("0.0.0.0" | "::" | "[::]") => "is no address that clients can reach; name the one they use",
+        Some(text) if text.contains([' ', '/']) || text.parse::<std::net::SocketAddr>().is_ok() => {
+            "expected an IP address or a host name, without a port"
+        }
+        _ => return given,
+    };
+    section.mistake("address", why, mistakes);
+    None
+}
+
+fn tags(section: &mut Section, mistakes: &mut Mistakes) -> Vec<String> {
+    let tags = section.strings("tags", mistakes).unwrap_or_default();
+    for tag in &tags {
+        if ["master", "replica"].contains(&tag.as_str()) {
+            let why =
+                format!("\"{tag}\" is written by rolecall itself, from the role that it sees; take it out");
+            section.mistake("tags", why, mistakes);
+        }
+    }
+    tags
+}
+
+/// The limits of Consul's agent, which refuses the whole registration otherwise.
+fn facts(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
+    const OURS: [&str; 8] = [
+        meta::ROLE,
+        meta::EPOCH,
+        meta::RUN_ID,
+        meta::POD,
+        meta::POD_UID,
+        meta::NAMESPACE,
+        meta::NODE,
+        meta::REGISTRAR,
+    ];
+    let mut facts = section.string_map("meta", mistakes).unwrap_or_default();
+    for (key, value) in &facts {
+        let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let why = match key.as_str() {
+            ours if OURS.contains(&ours) => "is written by rolecall itself; take it out",
+            key if key.starts_with("consul-") => "begins with consul-, which Consul keeps for itself",
+            key if !plain || key.len() > 128 => {
+                "is no key that Consul takes: letters, digits, _ and -, at most 128"
+            }
+            _ if value.len() > 512 => "is longer than the 512 bytes that Consul takes",
+            _ => continue,
+        };
+        section.mistake("meta", format!("\"{key}\" {why}"), mistakes);
+    }
+    if facts.len() > 64 - OURS.len() {
+        section.mistake(
+            "meta",
+            "has more than 56 keys: Consul takes 64, of which rolecall writes 8",
+            mistakes,
+        );
+    }
+    facts.extend(identity::place(env));
+    facts
+}
+
+fn at_least(
+    key: &str,
+    default: Duration,
+    least: Duration,
+    section: &mut Section,
+    mistakes: &mut Mistakes,
+) -> Duration {
+    let given = section.duration(key, mistakes).unwrap_or(default);
+    if given < least {
+        section.mistake(key, format!("must be {} or more", config::show_duration(least)), mistakes);
+    }
+    given
+}
+
+#[cfg(test)]
+mod tests;

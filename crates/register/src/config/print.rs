@@ -1,0 +1,106 @@
+//! The effective configuration as JSON, in the words of the configuration file, without secrets.
+
+use super::{RedisConfig, RegisterConfig, SentinelConfig, ServiceConfig};
+use crate::probe::link::{Link, Tls};
+use config::show_duration;
+use serde_json::{Map, Value, json};
+
+impl RegisterConfig {
+    /// The effective configuration as pretty JSON; passwords and tokens are redacted.
+    #[must_use]
+    pub fn print(&self) -> String {
+        let (consul, admin) = (&self.consul, &self.admin);
+        let services: Vec<Value> =
+            self.services.iter().map(|service| json!({service.name.as_str(): service.json()})).collect();
+        let all = json!({
+            "consul": {
+                "address": consul.address,
+                "token": consul.token,
+                "token_file": consul.token_file,
+                "auth": consul.auth.as_ref().map(|(user, password)| json!({"username": user, "password": password})),
+                "ssl": {
+                    "ca_cert": consul.ssl.ca_cert,
+                    "ca_path": consul.ssl.ca_path,
+                    "cert": consul.ssl.cert,
+                    "key": consul.ssl.key,
+                    "server_name": consul.ssl.server_name,
+                    "verify": !consul.ssl.insecure,
+                },
+                "retry": {
+                    "backoff": show_duration(consul.retry.backoff),
+                    "max_backoff": show_duration(consul.retry.max_backoff),
+                },
+                "block_query_wait": show_duration(consul.block_query_wait),
+            },
+            "admin": {"address": admin.address.map(|address| address.to_string())},
+            "log": {
+                "level": admin.level.to_string().to_lowercase(),
+                "format": if admin.json { "json" } else { "text" },
+            },
+            "leave_timeout": show_duration(self.leave_timeout),
+            "service": services,
+        });
+        format!("{:#}", known(all))
+    }
+}
+
+impl ServiceConfig {
+    fn json(&self) -> Value {
+        json!({
+            "id": self.id,
+            "address": self.address.as_deref().unwrap_or("(the local address that routes to Consul)"),
+            "port": self.port,
+            "tags": self.tags,
+            "meta": self.meta,
+            "ttl": show_duration(self.ttl),
+            "deregister_critical_after": show_duration(self.deregister_critical_after),
+            "probe": {"redis": probe(&self.probe)},
+        })
+    }
+}
+
+fn probe(probe: &RedisConfig) -> Value {
+    let mut all = link(&probe.link);
+    all.insert("address".into(), probe.link.address.to_string().into());
+    all.insert("interval".into(), show_duration(probe.interval).into());
+    all.insert("timeout".into(), show_duration(probe.timeout).into());
+    all.insert("sentinel".into(), probe.sentinel.as_ref().map(sentinel).into());
+    all.into()
+}
+
+fn sentinel(sentinel: &SentinelConfig) -> Value {
+    let mut all = sentinel.sentinels.first().map(link).unwrap_or_default();
+    let addresses: Vec<String> = sentinel.sentinels.iter().map(|link| link.address.to_string()).collect();
+    all.insert("master".into(), sentinel.master.clone().into());
+    all.insert("addresses".into(), addresses.into());
+    all.insert("quorum".into(), sentinel.quorum.into());
+    all.into()
+}
+
+fn link(link: &Link) -> Map<String, Value> {
+    let all = json!({
+        "username": link.username,
+        "password": link.password,
+        "password_file": link.password_file,
+        "tls": link.tls.as_ref().map(|Tls { ca_cert, cert, key, server_name, verify }| json!({
+            "ca_cert": ca_cert, "cert": cert, "key": key, "server_name": server_name, "verify": verify,
+        })),
+    });
+    match all {
+        Value::Object(all) => all,
+        _ => Map::new(),
+    }
+}
+
+/// Leaves out what is not set.
+fn known(value: Value) -> Value {
+    match value {
+        Value::Object(all) => all
+            .into_iter()
+            .map(|(key, value)| (key, known(value)))
+            .filter(|(_, value)| !value.is_null())
+            .collect(),
+        Value::Array(all) => all.into_iter().map(known).collect(),
+        other => other,
+    }
+}

@@ -1,0 +1,134 @@
+use super::*;
+
+fn load(text: &str, env: &[(&str, &str)]) -> Result<RegisterConfig, String> {
+    let file = std::env::temp_dir().join(format!(
+        "rolecall-register-{}-{:p}.hcl",
+        std::process::id(),
+        text.as_ptr()
+    ));
+    std::fs::write(&file, text).unwrap();
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let loaded = RegisterConfig::load(std::slice::from_ref(&file), &env, &RegisterFlags::default());
+    std::fs::remove_file(&file).unwrap();
+    loaded.map_err(|mistakes| mistakes.to_string().replace(&*file.to_string_lossy(), "F"))
+}
+
+const FULL: &str = r#"
+consul { address = "127.0.0.1:8500" token = "t0ken" }
+admin { address = "127.0.0.1:9500" }
+leave_timeout = "5s"
+service "redis" {
+  id = "redis-7"
+  address = "10.1.2.3"
+  port = 6380
+  tags = ["v7"]
+  meta { team = "data" }
+  ttl = "15s"
+  deregister_critical_after = "2m"
+  probe "redis" {
+    address = "127.0.0.1:6379"
+    username = "reg"
+    password = "pa55"
+    interval = "100ms"
+    timeout = "50ms"
+    tls { ca_cert = "/ca.pem" server_name = "redis.local" }
+    sentinel {
+      master = "mymaster"
+      addresses = ["127.0.0.1:26379", "127.0.0.1:26380", "127.0.0.1:26381"]
+      password = "5entinel"
+    }
+  }
+}
+service "cache" {
+  probe "redis" { address = "127.0.0.1:7000" }
+}
+"#;
+
+#[test]
+fn every_key_of_the_example_is_read() {
+    let config = load(FULL, &[("POD_NAME", "redis-0"), ("POD_IP", "10.0.0.5")]).unwrap();
+    let [redis, cache] = config.services.as_slice() else { panic!() };
+    assert_eq!(
+        (redis.id.as_str(), redis.address.as_deref(), redis.port),
+        ("redis-7", Some("10.1.2.3"), 6380)
+    );
+    assert_eq!(
+        (redis.ttl, redis.deregister_critical_after),
+        (Duration::from_secs(15), Duration::from_secs(120))
+    );
+    assert_eq!((redis.meta["team"].as_str(), redis.meta["pod"].as_str()), ("data", "redis-0"));
+    let sentinel = redis.probe.sentinel.as_ref().unwrap();
+    assert_eq!((sentinel.master.as_str(), sentinel.sentinels.len(), sentinel.quorum), ("mymaster", 3, 2));
+    assert_eq!(
+        (cache.id.as_str(), cache.address.as_deref(), cache.port),
+        ("cache-redis-0", Some("10.0.0.5"), 7000)
+    );
+    assert_eq!(cache.probe.timeout, Duration::from_millis(150));
+}
+
+#[test]
+fn the_printed_configuration_holds_no_secret_and_can_be_read_again() {
+    let config = load(FULL, &[("HOSTNAME", "vm1")]).unwrap();
+    let shown = config.print();
+    for secret in ["t0ken", "pa55", "5entinel"] {
+        assert!(!shown.contains(secret), "{shown}");
+        assert!(!format!("{config:?}").contains(secret));
+    }
+    assert_eq!(shown.matches("[redacted]").count(), 3, "{shown}");
+    let value: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let probe = &value["service"][0]["redis"]["probe"]["redis"];
+    assert_eq!((&probe["interval"], &probe["sentinel"]["quorum"]), (&"100ms".into(), &2.into()));
+    assert_eq!(value["service"][1]["cache"]["address"], "(the local address that routes to Consul)");
+}
+
+#[test]
+fn all_mistakes_are_told_together() {
+    let text = r#"
+service "redis" {
+  port = 70000
+  address = "0.0.0.0"
+  tags = ["master"]
+  meta { role = "x" }
+  ttl = 10
+  ttll = "5s"
+  probe "redis" {
+    address = "nowhere"
+    username = "u"
+    tls { cert = "/c" }
+    sentinel {
+      addresses = ["a:1", "a:1"]
+      quorum = 9
+    }
+  }
+}
+service "other" {
+  id = "x"
+  probe "mysql" {}
+}
+service "again" {
+  id = "x"
+}
+"#;
+    let mistakes = load(text, &[]).unwrap_err();
+    for wanted in [
+        "F:3: service.redis.port: ",
+        "F:4: service.redis.address: is no address that clients can reach",
+        "F:5: service.redis.tags: \"master\" is written by rolecall itself",
+        "F:6: service.redis.meta: \"role\" is written by rolecall itself",
+        "F:7: service.redis.ttl: expected a duration",
+        "F:8: service.redis.ttll: unknown key; did you mean ttl?",
+        "F:10: service.redis.probe.redis.address: expected HOST:PORT",
+        "F:11: service.redis.probe.redis.username: is set without password",
+        "F:12: service.redis.probe.redis.tls.cert: is set without key",
+        "F:13: service.redis.probe.redis.sentinel.master: is needed",
+        "F:14: service.redis.probe.redis.sentinel.addresses: \"a:1\" is there twice",
+        "F:15: service.redis.probe.redis.sentinel.quorum: expected a whole number",
+        "F:21: service.other.probe.mysql: there is no probe \"mysql\"",
+        "F:23: service.again.id: another service block has the id \"x\" too",
+        "F:23: service.again.probe: is needed to learn the role",
+    ] {
+        assert!(mistakes.lines().any(|line| line.starts_with(wanted)), "{wanted}\n---\n{mistakes}");
+    }
+    assert_eq!(mistakes.lines().count(), 15, "{mistakes}");
+    assert!(load("", &[]).unwrap_err().contains("there is no service block"));
+}

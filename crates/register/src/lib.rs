@@ -1,0 +1,141 @@
+//! Keeps Consul's view of one instance true to what the instance is: its address and its role.
+//!
+//! A value travels one way through these rooms:
+//!
+//! | room | |
+//! |---|---|
+//! | [`probe`] | looks at Redis (`ROLE`), |
+//! | [`sentinel`] | asks whom the Sentinels name, and in which epoch; |
+//! | [`role`] | believes: sightings become a role and an epoch; |
+//! | [`plan`] | wishes: a belief becomes what Consul should say, and what to do about what it says; |
+//! | [`observe`] | is the loop around these four; |
+//! | [`reconcile`] | makes the agent hold the wanted entry, |
+//! | [`beat`] | tells its check how the instance is, |
+//! | [`readback`] | and holds the catalog against the agent ([`drift`]); |
+//! | [`leaving`] | takes the entry away at the end. |
+//!
+//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`status`] and
+//! [`metrics`] are what the name says. [`agent`] is the door to Consul.
+
+pub mod agent;
+pub mod beat;
+pub mod config;
+pub mod drift;
+pub mod identity;
+pub mod leaving;
+#[cfg(test)]
+mod memory;
+pub mod metrics;
+pub mod observe;
+pub mod plan;
+pub mod probe;
+pub mod readback;
+pub mod reconcile;
+pub mod role;
+pub mod sentinel;
+pub mod service;
+pub mod status;
+
+pub use crate::config::{RegisterConfig, RegisterFlags};
+
+use consul::{Client, ClientError};
+use daemon::{
+    admin::{self, AdminError, Pages},
+    clock,
+    exit::Exit,
+    ready::Ready,
+    shutdown::{Leaving, channel},
+};
+use metrics::ProbeSeconds;
+use service::Service;
+use status::Board;
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+
+/// Why the program could not begin.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot prepare the connection to Consul: {0}")]
+    Consul(#[from] ClientError),
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+/// What the admin pages are given to end, after the services.
+const PAGES_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long [`run`] may take from the signal to its end; give this to [`daemon::run()`].
+#[must_use]
+pub fn leave_limit(config: &RegisterConfig) -> Duration {
+    config.leave_timeout + PAGES_LIMIT * 2
+}
+
+/// Keeps every configured service in Consul until it is time to leave.
+///
+/// [`Exit::Done`] when all of them were seen to be gone, [`Exit::Unavailable`] when one was not, and
+/// [`Exit::Failed`] when the program could not begin.
+pub async fn run(config: RegisterConfig, leaving: Leaving) -> Exit {
+    // TLS to Redis takes the process' default; another crate may have set the same one already.
+    let _already_set = rustls::crypto::ring::default_provider().install_default();
+    match start(config, leaving).await {
+        Ok(exit) => exit,
+        Err(error) => {
+            tracing::error!(%error, "cannot begin");
+            Exit::Failed
+        }
+    }
+}
+
+async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartError> {
+    let (ready, seconds) = (Ready::default(), ProbeSeconds::default());
+    let client = Client::new(&config.consul)?;
+    let mut services = vec![];
+    let mut boards = vec![];
+    for service in config.services {
+        let histogram = seconds.of(&service.name, &service.id);
+        let (service, board) = Service::new(service, client.clone(), client.separate()?, histogram, &ready);
+        services.push(service);
+        boards.push(board);
+    }
+    // The pages outlive the services, so that they show how leaving goes.
+    let (close_pages, pages_leaving) = channel();
+    if let Some(address) = config.admin.address {
+        let bound = admin::bind(address).await?;
+        tracing::info!(address = %bound.address(), "admin pages");
+        tokio::spawn(bound.serve(pages(&config.consul.address, ready, boards, &seconds), pages_leaving));
+    } else {
+        drop(pages_leaving);
+    }
+    let exit = keep(services, leaving, config.leave_timeout).await;
+    close_pages.drain(PAGES_LIMIT).await;
+    Ok(exit)
+}
+
+async fn keep(services: Vec<Service>, leaving: Leaving, limit: Duration) -> Exit {
+    let mut running: JoinSet<_> =
+        services.into_iter().map(|service| service.run(leaving.clone(), limit)).collect();
+    drop(leaving);
+    let mut exit = Exit::Done;
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "could not leave cleanly");
+                exit = Exit::Unavailable;
+            }
+            Err(_) => exit = Exit::Aborted,
+        }
+    }
+    exit
+}
+
+fn pages(consul: &str, ready: Ready, boards: Vec<Board>, seconds: &ProbeSeconds) -> Pages {
+    let boards: Arc<[Board]> = boards.into();
+    let registry = metrics::registry(Arc::clone(&boards), seconds);
+    let (since, consul, awaited) = (clock::rfc3339(clock::unix_millis()), consul.to_owned(), ready.clone());
+    Pages {
+        ready,
+        metrics: Arc::new(move || daemon::metrics::text(&registry)),
+        status: Arc::new(move || status::page(&since, &consul, &awaited.awaited(), &boards)),
+    }
+}

@@ -1,0 +1,221 @@
+//! Looks again and again, and turns what is seen and heard into a wish.
+
+use crate::{
+    plan::{Desired, Identity, desired},
+    probe::Probe,
+    role::{Belief, Names, Sighting},
+    sentinel::Report,
+};
+use daemon::clock::unix_millis;
+use std::time::Duration;
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+/// The last look, for people.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Glance {
+    /// Looks so far.
+    pub looks: u64,
+    /// Looks that failed.
+    pub failures: u64,
+    /// Why the last one failed.
+    pub error: Option<String>,
+    /// How long the last one took.
+    pub took: Duration,
+    /// When it ended, in Unix milliseconds.
+    pub at_ms: f64,
+}
+
+/// Where the results go.
+#[derive(Debug)]
+pub struct Outlook {
+    /// What is believed.
+    pub belief: watch::Sender<Belief>,
+    /// What Consul should say.
+    pub desired: watch::Sender<Desired>,
+    /// The last look.
+    pub glance: watch::Sender<Glance>,
+}
+
+/// Looks every `every`, and at once when the instance gives a reason, until it is dropped. `timed` is told how
+/// long each look took.
+pub async fn observe(
+    mut probe: impl Probe,
+    every: Duration,
+    me: &Identity,
+    names: &Names,
+    mut report: watch::Receiver<Report>,
+    out: &Outlook,
+    timed: impl Fn(Duration),
+) {
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut calm = true;
+    loop {
+        let look = tokio::select! {
+            _ = ticks.tick() => { calm = true; true }
+            // Once between two ticks, or a server that closes every connection would be asked without a pause.
+            () = probe.disturbed(), if calm => { calm = false; true }
+            Ok(()) = report.changed() => false,
+        };
+        let belief = out.belief.borrow().clone();
+        let belief = if look {
+            let began = Instant::now();
+            let seen = probe.look().await;
+            let took = began.elapsed();
+            timed(took);
+            let sighting = match seen {
+                Ok(look) => Sighting::Answer { role: look.role, life: look.life },
+                Err(error) => Sighting::Failure(error.to_string()),
+            };
+            out.noted(&sighting, took);
+            belief.saw(sighting, Instant::now())
+        } else {
+            belief.heard(&report.borrow_and_update(), names)
+        };
+        out.publish(me, belief);
+    }
+}
+
+impl Outlook {
+    fn noted(&self, sighting: &Sighting, took: Duration) {
+        self.glance.send_modify(|glance| {
+            glance.looks += 1;
+            glance.took = took;
+            glance.at_ms = unix_millis();
+            glance.error = match sighting {
+                Sighting::Failure(why) => Some(why.clone()),
+                Sighting::Answer { .. } => None,
+            };
+            glance.failures += u64::from(glance.error.is_some());
+        });
+    }
+
+    fn publish(&self, me: &Identity, belief: Belief) {
+        let wish = desired(me, &belief);
+        self.belief.send_if_modified(|known| {
+            let news = *known != belief;
+            if news {
+                tell(&me.id, known, &belief);
+                *known = belief;
+            }
+            news
+        });
+        self.desired.send_if_modified(|known| {
+            let news = *known != wish;
+            if news {
+                *known = wish;
+            }
+            news
+        });
+    }
+}
+
+fn tell(id: &str, before: &Belief, after: &Belief) {
+    let shown = |belief: &Belief| belief.role.map_or("unknown", |role| role.tag());
+    if before.role != after.role || before.epoch != after.epoch {
+        let epoch = after.epoch.map_or("none".to_owned(), |epoch| epoch.to_string());
+        tracing::info!(id, role = shown(after), was = shown(before), epoch, "role");
+    }
+    match (&before.failure, &after.failure) {
+        (None, Some(error)) => tracing::warn!(id, %error, "the probe fails; the check turns critical"),
+        (Some(_), None) => tracing::info!(id, role = shown(after), "the probe succeeds again"),
+        (Some(before), Some(error)) if before != error => tracing::warn!(id, %error, "the probe still fails"),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::tests::{entry, me},
+        probe::{Look, ProbeError},
+        role::Life,
+        sentinel::{Answer, Named},
+    };
+    use consul::{Role, Status};
+    use std::{
+        collections::VecDeque,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+    use tokio::time::sleep;
+
+    /// Answers from a list, the last one for ever; is disturbed whenever told to.
+    struct Script(VecDeque<Option<Role>>, watch::Receiver<()>, Arc<AtomicUsize>);
+
+    impl Probe for Script {
+        async fn look(&mut self) -> Result<Look, ProbeError> {
+            self.2.fetch_add(1, Ordering::Relaxed);
+            let next = if self.0.len() > 1 { self.0.pop_front() } else { self.0.front().copied() };
+            let life = Life { run_id: Some("abc".into()), connection: 1 };
+            match next.flatten() {
+                Some(role) => Ok(Look { role, life }),
+                None => Err(ProbeError::Silent { address: "x:1".into(), limit: Duration::from_secs(1) }),
+            }
+        }
+
+        async fn disturbed(&mut self) {
+            if self.1.changed().await.is_err() {
+                std::future::pending().await
+            }
+        }
+    }
+
+    struct Stage {
+        desired: watch::Receiver<Desired>,
+        belief: watch::Receiver<Belief>,
+        report: watch::Sender<Report>,
+        disturb: watch::Sender<()>,
+        looks: Arc<AtomicUsize>,
+    }
+
+    fn start(script: &[Option<Role>], sentinel: bool) -> Stage {
+        let (belief, believed) = watch::channel(Belief::new(sentinel));
+        let (wish, desired) = watch::channel(Desired::Undecided);
+        let out = Outlook { belief, desired: wish, glance: watch::channel(Glance::default()).0 };
+        let (report, reports) = watch::channel(Report::default());
+        let (disturb, disturbed) = watch::channel(());
+        let looks = Arc::new(AtomicUsize::new(0));
+        let probe = Script(script.iter().copied().collect(), disturbed, Arc::clone(&looks));
+        let names = Names([("10.0.0.7".to_owned(), 6379)].into());
+        tokio::spawn(async move {
+            observe(probe, Duration::from_millis(200), &me(), &names, reports, &out, |_| {}).await;
+        });
+        Stage { desired, belief: believed, report, disturb, looks }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wish_follows_what_is_seen_and_heard() {
+        let mut stage = start(&[Some(Role::Master), Some(Role::Master), None], true);
+        stage.belief.wait_for(|belief| belief.role.is_some()).await.unwrap();
+        assert_eq!(*stage.desired.borrow(), Desired::Undecided, "a master waits for the sentinels");
+        let said = Ok(Named { address: ("10.0.0.7".into(), 6379), run_id: None, epoch: 4 });
+        let answer = Answer { sentinel: "s".into(), asked: Some(Instant::now()), said };
+        stage.report.send_replace(Report { answers: vec![answer] });
+        let wish = stage.desired.wait_for(|wish| *wish != Desired::Undecided).await.unwrap().clone();
+        assert_eq!(entry(&wish).meta["epoch"], "4");
+        let critical = |wish: &Desired| entry(wish).check.status == Status::Critical;
+        let wish = stage.desired.wait_for(critical).await.unwrap().clone();
+        assert_eq!(entry(&wish).tags, ["v7", "master"], "a failed look keeps the tags");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disturbance_is_looked_at_at_once_but_not_without_end() {
+        let stage = start(&[Some(Role::Replica)], false);
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(stage.looks.load(Ordering::Relaxed), 1);
+        for _ in 0..5 {
+            stage.disturb.send_replace(());
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(stage.looks.load(Ordering::Relaxed), 2, "once at once");
+        sleep(Duration::from_millis(200)).await;
+        assert_eq!(stage.looks.load(Ordering::Relaxed), 4, "then with the next tick");
+    }
+}

@@ -1,0 +1,170 @@
+//! Asks a Redis data node what it is, over one connection that is kept.
+
+use super::{
+    Look, Probe, ProbeError,
+    link::{Link, LinkError},
+    remedy::explain,
+};
+use crate::role::Life;
+use consul::Role;
+use redis::{Value, aio::MultiplexedConnection, cmd};
+use std::time::Duration;
+use tokio::{sync::watch, time::timeout};
+
+/// A TLS handshake reads certificate files and costs some round trips, so it may take longer than a look.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
+/// Looks at one Redis.
+#[derive(Debug)]
+pub struct RedisProbe {
+    link: Link,
+    limit: Duration,
+    connections: u64,
+    open: Option<Open>,
+}
+
+struct Open {
+    connection: MultiplexedConnection,
+    closed: watch::Receiver<bool>,
+    life: Life,
+}
+
+impl RedisProbe {
+    /// Will look over `link`, giving each look `limit` to answer.
+    #[must_use]
+    pub fn new(link: Link, limit: Duration) -> Self {
+        Self { link, limit, connections: 0, open: None }
+    }
+
+    async fn connect(&mut self) -> Result<Open, ProbeError> {
+        let limit = if self.link.tls.is_some() { self.limit.max(HANDSHAKE) } else { self.limit };
+        let (close, closed) = watch::channel(false);
+        let opened = timeout(limit, self.link.open(Some(close))).await;
+        let mut connection =
+            opened.map_err(|_| self.silent(limit))?.map_err(|error| self.unreachable(&error))?;
+        self.connections += 1;
+        let run_id =
+            timeout(self.limit, run_id(&mut connection)).await.map_err(|_| self.silent(self.limit))?;
+        Ok(Open { connection, closed, life: Life { run_id, connection: self.connections } })
+    }
+
+    async fn ask(&mut self) -> Result<Look, ProbeError> {
+        let mut open = match self.open.take() {
+            Some(open) if !*open.closed.borrow() => open,
+            _ => self.connect().await?,
+        };
+        let answer = timeout(self.limit, cmd("ROLE").query_async::<Value>(&mut open.connection)).await;
+        let answer = answer.map_err(|_| self.silent(self.limit))?;
+        let value = answer.map_err(|error| self.refused(explain(&error)))?;
+        let role = role(&value).map_err(|strange| self.strange(strange))?;
+        let life = open.life.clone();
+        // Only a connection that just worked is kept, so every error leads to a new one at the next look.
+        self.open = Some(open);
+        Ok(Look { role, life })
+    }
+
+    fn address(&self) -> String {
+        self.link.address.to_string()
+    }
+
+    fn silent(&self, limit: Duration) -> ProbeError {
+        ProbeError::Silent { address: self.address(), limit }
+    }
+
+    fn refused(&self, why: String) -> ProbeError {
+        ProbeError::Refused { address: self.address(), why }
+    }
+
+    fn unreachable(&self, error: &LinkError) -> ProbeError {
+        match error {
+            LinkError::Redis(redis) if !redis.is_io_error() => self.refused(error.to_string()),
+            _ => ProbeError::Unreachable { address: self.address(), why: error.to_string() },
+        }
+    }
+
+    fn strange(&self, strange: Strange) -> ProbeError {
+        match strange {
+            Strange::Sentinel => ProbeError::Sentinel { address: self.address() },
+            Strange::Other(found) => ProbeError::Strange { address: self.address(), found },
+        }
+    }
+}
+
+impl Probe for RedisProbe {
+    async fn look(&mut self) -> Result<Look, ProbeError> {
+        self.ask().await
+    }
+
+    /// Sentinel closes every client's connection in the same moment in which it changes the role, so the end of
+    /// an idle connection is the fastest sign of a change (1–3 ms; `SENTINEL` source, measured on 7.0).
+    async fn disturbed(&mut self) {
+        if let Some(open) = &mut self.open
+            && open.closed.wait_for(|closed| *closed).await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
+
+/// The run id from `INFO server`; `None` when it is denied, as for a user that may only ask `ROLE`.
+async fn run_id(connection: &mut MultiplexedConnection) -> Option<String> {
+    let info: String = cmd("INFO").arg("server").query_async(connection).await.ok()?;
+    Some(info.lines().find_map(|line| line.strip_prefix("run_id:"))?.trim().to_owned())
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Strange {
+    Sentinel,
+    Other(String),
+}
+
+/// Reads the answer to `ROLE`. Only the first element counts: Dragonfly answers with two, a replica that has
+/// just begun to connect with an offset of -1, and the word for a replica is `slave` or `replica`.
+fn role(answer: &Value) -> Result<Role, Strange> {
+    let first = match answer {
+        Value::Array(items) => items.first(),
+        _ => None,
+    };
+    let word = match first {
+        Some(Value::BulkString(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        Some(Value::SimpleString(text)) => text.clone(),
+        _ => String::new(),
+    };
+    match word.as_str() {
+        "master" => Ok(Role::Master),
+        "slave" | "replica" => Ok(Role::Replica),
+        "sentinel" => Err(Strange::Sentinel),
+        _ => Err(Strange::Other(format!("{answer:?}").chars().take(80).collect())),
+    }
+}
+
+impl std::fmt::Debug for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Open").field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_word_of_a_role_counts() {
+        for (bytes, seen) in [
+            ("*3\r\n$6\r\nmaster\r\n:79\r\n*0\r\n", Ok(Role::Master)),
+            ("*2\r\n$6\r\nmaster\r\n*0\r\n", Ok(Role::Master)),
+            ("*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$7\r\nconnect\r\n:-1\r\n", Ok(Role::Replica)),
+            ("*1\r\n+replica\r\n", Ok(Role::Replica)),
+            ("*2\r\n$8\r\nsentinel\r\n*1\r\n$8\r\nmymaster\r\n", Err(Strange::Sentinel)),
+        ] {
+            assert_eq!(role(&redis::parse_redis_value(bytes.as_bytes()).unwrap()), seen, "{bytes:?}");
+        }
+        for bytes in ["+OK\r\n", "*0\r\n", "*1\r\n:1\r\n"] {
+            assert!(matches!(
+                role(&redis::parse_redis_value(bytes.as_bytes()).unwrap()),
+                Err(Strange::Other(_))
+            ));
+        }
+    }
+}

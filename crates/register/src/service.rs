@@ -1,0 +1,246 @@
+//! One service from its first look to its verified end: its rooms, and the channels between them.
+
+use crate::{
+    agent::ConsulAgent,
+    beat::{Beats, keep_beating},
+    config::ServiceConfig,
+    drift::Drift,
+    identity,
+    leaving::{LeaveError, leave},
+    observe::{Glance, Outlook, observe},
+    plan::{Desired, Identity, Known},
+    probe::{link::Address, redis::RedisProbe},
+    readback::read_back,
+    reconcile::{Actual, keep_entry},
+    role::{Belief, Names},
+    sentinel::{Report, ask_all},
+    status::Board,
+};
+use consul::{Client, Query};
+use daemon::{
+    ready::{Awaited, Ready},
+    shutdown::Leaving,
+};
+use prometheus_client::metrics::histogram::Histogram;
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+
+/// One service, ready to run.
+#[derive(Debug)]
+pub struct Service {
+    config: ServiceConfig,
+    client: Client,
+    /// Connections of the heartbeats alone.
+    beating: Client,
+    address: watch::Sender<Option<String>>,
+    outlook: Outlook,
+    report: watch::Sender<Report>,
+    actual: watch::Sender<Actual>,
+    beats: watch::Sender<Beats>,
+    drift: watch::Sender<Drift>,
+    seconds: Histogram,
+    awaited: Vec<Awaited>,
+}
+
+impl Service {
+    /// Prepares one service; the board shows it from now on.
+    pub fn new(
+        config: ServiceConfig,
+        client: Client,
+        beating: Client,
+        seconds: Histogram,
+        ready: &Ready,
+    ) -> (Service, Board) {
+        let sentinels = config.probe.sentinel.as_ref();
+        let report = Report::new(sentinels.map_or(&[], |sentinel| &sentinel.sentinels));
+        let (address, address_board) = watch::channel(config.address.clone());
+        let (belief, belief_board) = watch::channel(Belief::new(sentinels.is_some()));
+        let (desired, desired_board) = watch::channel(Desired::Undecided);
+        let (glance, glance_board) = watch::channel(Glance::default());
+        let (report, report_board) = watch::channel(report);
+        let (actual, actual_board) = watch::channel(Actual::default());
+        let (beats, beats_board) = watch::channel(Beats::default());
+        let (drift, drift_board) = watch::channel(Drift::default());
+        let board = Board {
+            name: config.name.clone(),
+            id: config.id.clone(),
+            address: address_board,
+            port: config.port,
+            quorum: sentinels.map(|sentinel| sentinel.quorum),
+            belief: belief_board,
+            glance: glance_board,
+            report: report_board,
+            desired: desired_board,
+            actual: actual_board,
+            beats: beats_board,
+            drift: drift_board,
+        };
+        let awaited = vec![
+            ready.await_for(format!(
+                "first answer of Redis at {} to the probe of {}",
+                config.probe.link.address, config.id
+            )),
+            ready.await_for(format!("registration of {} at the Consul agent", config.id)),
+        ];
+        let outlook = Outlook { belief, desired, glance };
+        let service = Service {
+            config,
+            client,
+            beating,
+            address,
+            outlook,
+            report,
+            actual,
+            beats,
+            drift,
+            seconds,
+            awaited,
+        };
+        (service, board)
+    }
+
+    /// Keeps the service in Consul until it is time to leave, then takes it away within `limit`.
+    pub async fn run(mut self, mut leaving: Leaving, limit: Duration) -> Result<(), LeaveError> {
+        let me = tokio::select! {
+            me = self.identity() => me,
+            () = leaving.signaled() => self.named(""),
+        };
+        let awaited = std::mem::take(&mut self.awaited);
+        let told = watch::channel(None::<Instant>).0;
+        tokio::select! {
+            () = self.keep(&me, &mut leaving, &told) => {}
+            () = self.watch(&me) => {}
+            () = self.readiness(awaited) => {}
+            () = overdue(&told, limit / 2) => tracing::warn!(id = me.id, "a request to Consul does not end; leaving without it"),
+        }
+        let spent = told.borrow().map_or(Duration::ZERO, |told| told.elapsed());
+        let agent = ConsulAgent::new(self.beating.clone(), &me.service);
+        leave(&agent, &me, limit.saturating_sub(spent), self.beating.backoff()).await?;
+        tracing::info!(id = me.id, "gone from Consul");
+        Ok(())
+    }
+
+    /// Looks and writes until it is time to leave and the last request is done.
+    async fn keep(&self, me: &Identity, leaving: &mut Leaving, told: &watch::Sender<Option<Instant>>) {
+        let entry_agent = ConsulAgent::new(self.client.clone(), &me.service);
+        let beat_agent = ConsulAgent::new(self.beating.clone(), &me.service);
+        let wish = || self.outlook.desired.subscribe();
+        let (beats, actual) = (self.beats.subscribe(), self.actual.subscribe());
+        let probe = RedisProbe::new(self.config.probe.link.clone(), self.config.probe.timeout);
+        let names = self.names(me);
+        let timed = |took: Duration| self.seconds.observe(took.as_secs_f64());
+        let looking = async {
+            tokio::select! {
+                () = observe(probe, self.config.probe.interval, me, &names, self.report.subscribe(), &self.outlook, timed) => {}
+                () = leaving.signaled() => {}
+            }
+            told.send_replace(Some(Instant::now()));
+            self.outlook.desired.send_replace(Desired::Absent);
+        };
+        tokio::join!(
+            looking,
+            keep_entry(&entry_agent, &me.id, wish(), beats, &self.actual, self.client.backoff()),
+            keep_beating(&beat_agent, me.beat_every(), wish(), actual, &self.beats, self.beating.backoff()),
+        );
+    }
+
+    /// Listens to the Sentinels and to the catalog, without end.
+    async fn watch(&self, me: &Identity) {
+        let catalog = consul::watch(self.client.clone(), Query::health(&me.service, false));
+        let check = me.check_id();
+        let (actual, beats) = (self.actual.subscribe(), self.beats.subscribe());
+        let asking = async {
+            if let Some(sentinel) = self.config.probe.sentinel.clone() {
+                let belief = self.outlook.belief.subscribe();
+                ask_all(sentinel.sentinels, sentinel.master, belief, &self.report).await;
+            }
+        };
+        tokio::join!(asking, read_back(&me.id, &check, catalog, actual, beats, &self.drift));
+        std::future::pending().await
+    }
+
+    /// Drops the guards one after the other, then never ends.
+    async fn readiness(&self, awaited: Vec<Awaited>) {
+        let mut awaited = awaited.into_iter();
+        let looked = self.outlook.belief.subscribe().wait_for(|belief| belief.role.is_some()).await.is_ok();
+        drop(awaited.next().filter(|_| looked));
+        let mut actual = self.actual.subscribe();
+        let held = actual.wait_for(|actual| matches!(actual.known, Known::Held(..))).await.is_ok();
+        drop(awaited.next().filter(|_| held));
+        std::future::pending().await
+    }
+
+    async fn identity(&self) -> Identity {
+        if let Some(address) = &self.config.address {
+            return self.named(address);
+        }
+        let consul = &self.client.settings().address;
+        let mut backoff = self.client.backoff();
+        let mut told = false;
+        loop {
+            // A name server that does not answer must not hold this up for ever.
+            let found = timeout(Duration::from_secs(5), identity::route_to(consul)).await;
+            match found.unwrap_or_else(|slow| Err(slow.into())) {
+                Ok(ip) => return self.located(ip),
+                Err(error) if !told => {
+                    told = true;
+                    tracing::warn!(id = self.config.id, consul, %error, "no local address routes to Consul yet; set address, or wait");
+                }
+                Err(_) => {}
+            }
+            sleep(backoff.pause()).await;
+        }
+    }
+
+    fn located(&self, ip: IpAddr) -> Identity {
+        let id = &self.config.id;
+        if ip.is_loopback() {
+            tracing::warn!(
+                id,
+                "Consul is reached over loopback, so {ip} is registered, which only this machine can reach; set address"
+            );
+        } else {
+            tracing::info!(id, address = %ip, "the local address that routes to Consul");
+        }
+        let address = ip.to_string();
+        self.address.send_replace(Some(address.clone()));
+        self.named(&address)
+    }
+
+    fn named(&self, address: &str) -> Identity {
+        let config = &self.config;
+        Identity {
+            service: config.name.clone(),
+            id: config.id.clone(),
+            address: address.to_owned(),
+            port: config.port,
+            tags: config.tags.clone(),
+            meta: config.meta.clone(),
+            ttl: config.ttl,
+            deregister_critical_after: config.deregister_critical_after,
+        }
+    }
+
+    /// Sentinel means this instance by the address that clients use, or by the one that is probed.
+    fn names(&self, me: &Identity) -> Names {
+        let mut names = BTreeSet::from([(me.address.clone(), me.port)]);
+        if let Address::Tcp(host, port) = &self.config.probe.link.address {
+            names.insert((host.clone(), *port));
+        }
+        Names(names)
+    }
+}
+
+/// Ends `patience` after the program was told to leave.
+async fn overdue(told: &watch::Sender<Option<Instant>>, patience: Duration) {
+    let mut told = told.subscribe();
+    let heard = told.wait_for(Option::is_some).await.is_ok();
+    if heard {
+        sleep(patience).await;
+    } else {
+        std::future::pending().await
+    }
+}

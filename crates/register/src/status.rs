@@ -1,0 +1,219 @@
+//! The status page: everything the rooms know, put together when somebody asks. Never a secret.
+
+use crate::{
+    beat::Beats,
+    drift::Drift,
+    observe::Glance,
+    plan::{Desired, Known},
+    reconcile::Actual,
+    role::Belief,
+    sentinel::Report,
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// What is shown of one service: the reading end of everything that is passed between its rooms.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// Consul service name.
+    pub name: String,
+    /// Consul service id.
+    pub id: String,
+    /// Where clients reach it; `None` until it is known.
+    pub address: watch::Receiver<Option<String>>,
+    /// Its port there.
+    pub port: u16,
+    /// How many Sentinels have to answer; `None` without Sentinel.
+    pub quorum: Option<usize>,
+    /// What is believed.
+    pub belief: watch::Receiver<Belief>,
+    /// The last look.
+    pub glance: watch::Receiver<Glance>,
+    /// The Sentinels' last answers.
+    pub report: watch::Receiver<Report>,
+    /// What Consul should say.
+    pub desired: watch::Receiver<Desired>,
+    /// The entry at the agent.
+    pub actual: watch::Receiver<Actual>,
+    /// Heartbeats.
+    pub beats: watch::Receiver<Beats>,
+    /// The catalog against the agent.
+    pub drift: watch::Receiver<Drift>,
+}
+
+impl Board {
+    /// The service's part of the status page.
+    #[must_use]
+    pub fn show(&self) -> Value {
+        let belief = self.belief.borrow();
+        json!({
+            "name": self.name,
+            "id": self.id,
+            "address": *self.address.borrow(),
+            "port": self.port,
+            "role": belief.role.map(|role| role.tag()),
+            "epoch": belief.epoch,
+            "run_id": belief.run_id(),
+            "probe": self.probe(),
+            "sentinel": self.quorum.map(|quorum| sentinel(quorum, &self.report.borrow())),
+            "desired": self.desired(),
+            "agent": self.agent(),
+            "catalog": catalog(&self.drift.borrow()),
+        })
+    }
+
+    /// Why Consul does not do as asked; `None` when it does.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let registering = self.actual.borrow().error.clone();
+        registering.or_else(|| self.beats.borrow().error.clone())
+    }
+
+    fn probe(&self) -> Value {
+        let glance = self.glance.borrow();
+        let looked = glance.looks > 0;
+        json!({
+            "ok": looked && glance.error.is_none(),
+            "error": glance.error,
+            "latency_ms": looked.then(|| glance.took.as_secs_f64() * 1000.0),
+            "at_ms": looked.then_some(glance.at_ms),
+        })
+    }
+
+    fn desired(&self) -> Value {
+        match &*self.desired.borrow() {
+            Desired::Undecided => Value::Null,
+            Desired::Absent => json!({"leaving": true}),
+            Desired::Present(entry, _) => json!({"tags": entry.tags, "status": entry.check.status.word()}),
+        }
+    }
+
+    fn agent(&self) -> Value {
+        let (actual, beats) = (self.actual.borrow(), self.beats.borrow());
+        let state = match (&*self.desired.borrow(), &actual.known) {
+            (_, Known::Unknown) | (Desired::Undecided, _) => "unknown",
+            (_, Known::Absent) => "absent",
+            (Desired::Present(entry, _), known) if known.is(entry) => "in sync",
+            _ => "differs",
+        };
+        json!({
+            "state": state,
+            "status": beats.said.map(|status| status.word()),
+            "last_register_ms": actual.registered_ms,
+            "last_beat_ms": beats.beat_ms,
+            "registrations": actual.registrations,
+            "beats": beats.beats,
+            "error": self.trouble(),
+        })
+    }
+}
+
+fn sentinel(quorum: usize, report: &Report) -> Value {
+    let errors: Vec<String> = report
+        .answers
+        .iter()
+        .filter_map(|answer| Some(format!("{}: {}", answer.sentinel, answer.said.as_ref().err()?)))
+        .collect();
+    let named = report.newest();
+    json!({
+        "ok": report.answers.len() - errors.len() >= quorum,
+        "named": named.map(|named| {
+            let (host, port) = named.address.clone();
+            crate::probe::link::Address::Tcp(host, port).to_string()
+        }),
+        "epoch": named.map(|named| named.epoch),
+        "error": (!errors.is_empty()).then(|| errors.join("; ")),
+    })
+}
+
+fn catalog(drift: &Drift) -> Value {
+    json!({
+        "state": drift.state.word(),
+        "agent_says": drift.agent_says,
+        "catalog_says": drift.catalog_says,
+        "since_ms": drift.since.map(|(_, millis)| millis),
+        "hint": drift.hint,
+    })
+}
+
+/// The whole page.
+#[must_use]
+pub fn page(since: &str, consul: &str, awaited: &[String], boards: &[Board]) -> Value {
+    json!({
+        "program": "register",
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "since": since,
+        "ready": {"ok": awaited.is_empty(), "awaited": awaited},
+        "consul": {"address": consul, "trouble": boards.iter().find_map(Board::trouble)},
+        "services": boards.iter().map(Board::show).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::{
+        plan::{
+            desired,
+            tests::{entry, held, me, seen},
+        },
+        role::Names,
+        sentinel::{Answer, Named},
+    };
+    use consul::{Role, Status};
+    use tokio::time::Instant;
+
+    fn rx<T>(value: T) -> watch::Receiver<T> {
+        watch::channel(value).1
+    }
+
+    pub(crate) fn board() -> Board {
+        let named = Named { address: ("10.0.0.7".into(), 6379), run_id: None, epoch: 3 };
+        let answer = |said| Answer { sentinel: "s".into(), asked: Some(Instant::now()), said };
+        let report = Report { answers: vec![answer(Ok(named)), answer(Err("down".into()))] };
+        let names = Names([("10.0.0.7".to_owned(), 6379)].into());
+        let belief = seen(Role::Master).heard(&report, &names);
+        let want = desired(&me(), &belief);
+        let actual = Actual { known: held(&entry(&want)), registrations: 2, ..Actual::default() };
+        let said = Some(Status::Passing);
+        let beats = Beats { said, beats: 10, failures: 1, beat_ms: Some(5000.0), ..Beats::default() };
+        Board {
+            name: "redis".into(),
+            id: "redis-0".into(),
+            address: rx(Some("10.0.0.7".into())),
+            port: 6379,
+            quorum: Some(1),
+            belief: rx(belief),
+            glance: rx(Glance { looks: 1, at_ms: 7.0, ..Glance::default() }),
+            report: rx(report),
+            desired: rx(want),
+            actual: rx(actual),
+            beats: rx(beats),
+            drift: rx(Drift::default()),
+        }
+    }
+
+    #[test]
+    fn the_page_has_its_promised_shape() {
+        let page = page("2026-11-23T00:00:00.000Z", "http://127.0.0.1:8500", &[], &[board()]);
+        assert_eq!(page["ready"], json!({"ok": true, "awaited": []}));
+        assert_eq!(page["consul"], json!({"address": "http://127.0.0.1:8500", "trouble": null}));
+        let service = &page["services"][0];
+        for (pointer, wanted) in [
+            ("/role", json!("master")),
+            ("/epoch", json!(3)),
+            ("/run_id", json!("abc")),
+            ("/probe", json!({"ok": true, "error": null, "latency_ms": 0.0, "at_ms": 7.0})),
+            ("/sentinel", json!({"ok": true, "named": "10.0.0.7:6379", "epoch": 3, "error": "s: down"})),
+            ("/desired", json!({"tags": ["v7", "master"], "status": "passing"})),
+            ("/agent/state", json!("in sync")),
+            ("/agent/registrations", json!(2)),
+            ("/agent/beats", json!(10)),
+            ("/catalog/state", json!("unknown")),
+            ("/catalog/since_ms", json!(null)),
+        ] {
+            assert_eq!(service.pointer(pointer), Some(&wanted), "{pointer}");
+        }
+    }
+}

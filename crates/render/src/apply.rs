@@ -1,0 +1,174 @@
+//! Brings a rendered text into use: compare, stage, check, swap, reload or run the command. HAProxy keeps
+//! serving whatever happens on the way, and the file on the disk is always one that it has accepted.
+
+use crate::{
+    command::{AfterWrite, CommandError},
+    files::{Destination, FileError},
+    haproxy::{
+        check::{CheckError, check},
+        master::{Master, Reload},
+    },
+};
+use daemon::clock::unix_millis;
+use std::path::PathBuf;
+
+/// A file and who reads it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The file.
+    pub destination: Destination,
+    /// Who is told of a change.
+    pub reader: Reader,
+}
+
+/// Who is told of a changed file.
+#[derive(Clone, Debug)]
+pub enum Reader {
+    /// Nobody.
+    Nobody,
+    /// A command.
+    Command(AfterWrite),
+    /// HAProxy: each text is checked by its program first.
+    Haproxy {
+        /// Its master process.
+        master: Master,
+        /// Its program.
+        binary: PathBuf,
+    },
+}
+
+/// What came of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The file already had it and it is in use: nothing was written, nothing reloaded.
+    Unchanged,
+    /// Written; there is nobody to tell, or the command did its work.
+    Written,
+    /// Written, and HAProxy runs it.
+    Reloaded,
+    /// Written; HAProxy does not run, and will read it when it starts.
+    NotRunning,
+}
+
+/// Why a text is not in use.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The file could not be read, written or put in place.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// HAProxy finds it unsound, or could not be asked; the file was not touched.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// HAProxy could not be told; the previous file is back.
+    #[error("HAProxy could not be reloaded, the previous file is back in place: {0}")]
+    Unreachable(String),
+    /// HAProxy tried and failed; the previous file is back, and the old worker serves.
+    #[error(
+        "HAProxy's reload failed, the previous file is back in place and the old worker still serves: {0}"
+    )]
+    Reload(String),
+    /// The command failed; the file stays.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+impl Trouble {
+    /// Whether the same text may work later: a failed reload disturbs clients, so it is not tried again before
+    /// the text changes, and a command had its turn.
+    #[must_use]
+    pub fn is_worth_another_try(&self) -> bool {
+        !matches!(self, Trouble::Reload(_) | Trouble::Command(_))
+    }
+}
+
+/// When each step was done, in milliseconds of Unix time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Marks {
+    /// Consul's answer that led to it came.
+    pub heard: Option<f64>,
+    /// The template was filled.
+    pub rendered: Option<f64>,
+    /// The text lay beside the file.
+    pub staged: Option<f64>,
+    /// HAProxy found it sound.
+    pub checked: Option<f64>,
+    /// It was put in place.
+    pub renamed: Option<f64>,
+    /// It was in use.
+    pub applied: Option<f64>,
+    /// Sessions that old workers held to departed servers were cut.
+    pub cut: Option<f64>,
+}
+
+impl Marks {
+    /// Milliseconds from Consul's answer to the renamed file, the check not counted: this program's own part.
+    #[must_use]
+    pub fn own_part(&self) -> Option<f64> {
+        let (heard, staged, renamed) = (self.heard?, self.staged?, self.renamed?);
+        let checking = self.checked.map_or(0.0, |checked| checked - staged);
+        Some(renamed - heard - checking)
+    }
+}
+
+impl Target {
+    /// Brings `text` into use.
+    pub async fn apply(&self, text: &str, marks: &mut Marks) -> Result<Done, Trouble> {
+        let present = self.destination.read()?;
+        if present.as_deref() == Some(text.as_bytes()) {
+            return if self.destination.is_pending() {
+                self.finish(marks).await
+            } else {
+                Ok(Done::Unchanged)
+            };
+        }
+        let staged = self.destination.stage(text.as_bytes())?;
+        marks.staged = Some(unix_millis());
+        if let Reader::Haproxy { binary, .. } = &self.reader {
+            check(binary, staged.path(), self.destination.path()).await?;
+            marks.checked = Some(unix_millis());
+        }
+        staged.swap()?;
+        marks.renamed = Some(unix_millis());
+        self.tell(marks).await
+    }
+
+    /// Goes on where an earlier run was interrupted, or HAProxy was not there to be told. A worker that started
+    /// after the file was written has read it.
+    pub async fn finish(&self, marks: &mut Marks) -> Result<Done, Trouble> {
+        if let Reader::Haproxy { master, .. } = &self.reader
+            && let (Some(started), Some(written)) = (master.started().await, self.destination.written())
+            && started > written
+        {
+            self.destination.settle()?;
+            return Ok(Done::Unchanged);
+        }
+        self.tell(marks).await
+    }
+
+    async fn tell(&self, marks: &mut Marks) -> Result<Done, Trouble> {
+        let done = match &self.reader {
+            Reader::Nobody => Done::Written,
+            Reader::Command(command) => {
+                let ran = command.run().await;
+                self.destination.settle()?;
+                ran.map(|()| Done::Written)?
+            }
+            Reader::Haproxy { master, .. } => match master.reload().await {
+                Reload::Done => Done::Reloaded,
+                Reload::NotRunning => return Ok(Done::NotRunning),
+                Reload::Unreachable(why) => return Err(self.back(Trouble::Unreachable(why))),
+                Reload::Failed(why) => return Err(self.back(Trouble::Reload(why))),
+            },
+        };
+        marks.applied = Some(unix_millis());
+        self.destination.settle()?;
+        Ok(done)
+    }
+
+    fn back(&self, trouble: Trouble) -> Trouble {
+        match self.destination.put_back() {
+            Ok(()) => trouble,
+            Err(error) => Trouble::File(error),
+        }
+    }
+}

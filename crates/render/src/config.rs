@@ -1,0 +1,286 @@
+//! What the user may choose: files, environment and flags, checked as a whole. Every mistake is reported at once.
+
+use crate::{command::AfterWrite, files::Destination, haproxy::socket::Socket, quiet::Patience};
+use config::{Environment, Mistakes, Place, Section, show_duration};
+use consul::{ConsulSettings, settings};
+use daemon::settings::{AdminFlags, AdminSettings};
+use serde_json::{Value, json};
+use std::{path::PathBuf, time::Duration};
+
+/// The checked configuration of `rolecall render`.
+#[derive(Clone, Debug)]
+pub struct RenderConfig {
+    /// How to reach Consul.
+    pub consul: ConsulSettings,
+    /// Admin pages and log.
+    pub admin: AdminSettings,
+    /// What to render; at least one.
+    pub templates: Vec<TemplateConfig>,
+    /// Render each template once, then end.
+    pub once: bool,
+    /// Print instead of writing; run nothing.
+    pub dry: bool,
+}
+
+/// One template and what is done with its text.
+#[derive(Clone, Debug)]
+pub struct TemplateConfig {
+    /// The template file.
+    pub source: PathBuf,
+    /// Where its text goes.
+    pub destination: Destination,
+    /// How long a burst of changes is waited out.
+    pub wait: Patience,
+    /// A command to run after each change.
+    pub command: Option<AfterWrite>,
+    /// The HAProxy that reads the file.
+    pub haproxy: Option<HaproxyConfig>,
+}
+
+/// The HAProxy that reads a rendered file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HaproxyConfig {
+    /// Socket of the master process (`haproxy -W -S …`), for reloads.
+    pub master_socket: Socket,
+    /// Stats socket of the rendered configuration.
+    pub stats_socket: Option<Socket>,
+    /// HAProxy's program, which checks each configuration before it is put in place.
+    pub binary: PathBuf,
+}
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// Of Consul.
+    pub consul: settings::Flags,
+    /// Of the admin pages and the log.
+    pub admin: AdminFlags,
+    /// `--template SRC:DST[:CMD]`, each.
+    pub templates: Vec<String>,
+    /// `--once`.
+    pub once: bool,
+    /// `--dry`.
+    pub dry: bool,
+}
+
+/// Top-level blocks that may be repeated.
+pub const REPEATABLE: [&str; 1] = ["template"];
+/// As in consul-template.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl RenderConfig {
+    /// Checks what was read from the files in `top`, with the environment and flags over it.
+    #[must_use]
+    pub fn read(mut top: Section, env: &Environment, flags: &Flags, mistakes: &mut Mistakes) -> Self {
+        let consul = ConsulSettings::read(&mut top, env, &flags.consul, mistakes);
+        let admin = AdminSettings::read(&mut top, env, &flags.admin, mistakes);
+        let wait = patience(&mut top, Patience::default(), mistakes);
+        let mut templates: Vec<TemplateConfig> = top
+            .blocks("template", false, mistakes)
+            .into_iter()
+            .filter_map(|(_, section)| TemplateConfig::read(section, wait, mistakes))
+            .collect();
+        for spec in &flags.templates {
+            match TemplateConfig::parse(spec, wait) {
+                Ok(template) => templates.push(template),
+                Err(why) => mistakes.note(Place::of("--template"), spec, why),
+            }
+        }
+        if templates.is_empty() && mistakes.is_empty() {
+            top.mistake(
+                "template",
+                "nothing to render: write a template {} block or give --template",
+                mistakes,
+            );
+        }
+        // Two readers of one file would each take the other's unfinished work for their own.
+        for (n, template) in templates.iter().enumerate() {
+            let path = template.destination.path();
+            if templates[..n].iter().any(|other| other.destination.path() == path) {
+                let why = format!("two templates write to {}", path.display());
+                top.mistake("template.destination", why, mistakes);
+            }
+        }
+        let once = top.bool("once", mistakes).unwrap_or_default() || flags.once;
+        top.finish(mistakes);
+        RenderConfig { consul, admin, templates, once, dry: flags.dry }
+    }
+
+    /// The effective configuration, for people; secrets are left out.
+    #[must_use]
+    pub fn show(&self) -> Value {
+        let admin = self.admin.show();
+        json!({
+            "consul": self.consul.show(),
+            "admin": admin["admin"],
+            "log": admin["log"],
+            "once": self.once,
+            "dry": self.dry,
+            "template": self.templates.iter().map(TemplateConfig::show).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl TemplateConfig {
+    fn read(mut section: Section, wait: Patience, mistakes: &mut Mistakes) -> Option<Self> {
+        let source = section.string("source", mistakes).map(PathBuf::from);
+        let path = section.string("destination", mistakes).map(PathBuf::from);
+        let perms = section.string("perms", mistakes).and_then(|perms| {
+            let mode = u32::from_str_radix(&perms, 8).ok().filter(|mode| *mode <= 0o7777);
+            if mode.is_none() {
+                section.mistake("perms", "must be an octal mode in quotes, such as \"0640\"", mistakes);
+            }
+            mode
+        });
+        let create = section.bool("create_dest_dirs", mistakes).unwrap_or(true);
+        let wait = patience(&mut section, wait, mistakes);
+        let command = command(&mut section, mistakes);
+        let haproxy =
+            section.block("haproxy", mistakes).and_then(|haproxy| HaproxyConfig::read(haproxy, mistakes));
+        for (key, value) in [("source", &source), ("destination", &path)] {
+            if value.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
+                section.mistake(key, "is required", mistakes);
+            }
+        }
+        if command.is_some() && haproxy.is_some() {
+            section.mistake("command", "leave it out: haproxy {} tells HAProxy of each change itself", mistakes);
+        }
+        section.finish(mistakes);
+        let destination = Destination::new(path?, perms, create);
+        Some(TemplateConfig { source: source?, destination, wait, command, haproxy })
+    }
+
+    /// Reads consul-template's `SRC:DST[:CMD]`; the command may hold further colons.
+    fn parse(spec: &str, wait: Patience) -> Result<Self, String> {
+        let mut parts = spec.splitn(3, ':');
+        match (parts.next(), parts.next(), parts.next()) {
+            (Some(source), Some(destination), command) if !source.is_empty() && !destination.is_empty() => {
+                let command = command.filter(|command| !command.is_empty());
+                Ok(TemplateConfig {
+                    source: source.into(),
+                    destination: Destination::new(destination.into(), None, true),
+                    wait,
+                    command: command
+                        .map(|line| AfterWrite { argv: vec![line.to_owned()], timeout: COMMAND_TIMEOUT }),
+                    haproxy: None,
+                })
+            }
+            _ => Err("write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND".into()),
+        }
+    }
+
+    fn show(&self) -> Value {
+        json!({
+            "source": self.source,
+            "destination": self.destination.path(),
+            "wait": {"min": show_duration(self.wait.min), "max": show_duration(self.wait.max)},
+            "command": self.command.as_ref().map(|command| &command.argv),
+            "command_timeout": self.command.as_ref().map(|command| show_duration(command.timeout)),
+            "haproxy": self.haproxy.as_ref().map(|haproxy| json!({
+                "master_socket": haproxy.master_socket.to_string(),
+                "stats_socket": haproxy.stats_socket.as_ref().map(ToString::to_string),
+                "binary": haproxy.binary,
+            })),
+        })
+    }
+}
+
+impl HaproxyConfig {
+    fn read(mut section: Section, mistakes: &mut Mistakes) -> Option<Self> {
+        let master_socket = section.parsed("master_socket", str::parse::<Socket>, mistakes);
+        if master_socket.is_none() && !section.has("master_socket") {
+            let why = "is required: the socket that `haproxy -W -S SOCKET,level,admin` listens on";
+            section.mistake("master_socket", why, mistakes);
+        }
+        let stats_socket = section.parsed("stats_socket", str::parse::<Socket>, mistakes);
+        let binary = section.string("binary", mistakes).unwrap_or_else(|| "haproxy".into()).into();
+        section.finish(mistakes);
+        Some(HaproxyConfig { master_socket: master_socket?, stats_socket, binary })
+    }
+}
+
+fn patience(section: &mut Section, default: Patience, mistakes: &mut Mistakes) -> Patience {
+    let Some(mut wait) = section.block("wait", mistakes) else { return default };
+    let min = wait.duration("min", mistakes).unwrap_or_default();
+    // As in consul-template.
+    let max = wait.duration("max", mistakes).unwrap_or(min * 4);
+    if max < min {
+        wait.mistake("max", "must not be less than min", mistakes);
+    }
+    wait.finish(mistakes);
+    Patience { min, max }
+}
+
+fn command(section: &mut Section, mistakes: &mut Mistakes) -> Option<AfterWrite> {
+    let timeout = section.duration("command_timeout", mistakes).unwrap_or(COMMAND_TIMEOUT);
+    let argv = section.words("command", mistakes)?;
+    Some(AfterWrite { argv, timeout })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, flags: &Flags) -> (RenderConfig, String) {
+        let mut mistakes = Mistakes::default();
+        let top = config::parse("r.hcl", text, &mut mistakes);
+        let config = RenderConfig::read(top, &Environment::new(), flags, &mut mistakes);
+        (config, mistakes.to_string())
+    }
+
+    #[test]
+    fn a_whole_configuration_is_read() {
+        let (config, mistakes) = read(
+            r#"
+            consul { address = "10.0.0.1:8500" }
+            wait { min = "1s" }
+            template {
+              source = "a.hbs"
+              destination = "/run/a.cfg"
+              perms = "0640"
+              wait { min = "0s"  max = "1s" }
+              haproxy { master_socket = "/run/m.sock"  stats_socket = "127.0.0.1:9999" }
+            }
+            template {
+              source = "b.hbs"
+              destination = "/run/b.cfg"
+              command = "echo a b"
+            }
+            template {
+              source = "d.hbs"
+              destination = "/run/d.cfg"
+              command = ["systemctl", "reload", "x"]
+            }"#,
+            &Flags { templates: vec!["c.hbs:/run/c.cfg:echo a:b".into()], ..Flags::default() },
+        );
+        assert_eq!(mistakes, "");
+        let waits: Vec<_> =
+            config.templates.iter().map(|t| (t.wait.min.as_secs(), t.wait.max.as_secs())).collect();
+        assert_eq!(waits, [(0, 1), (1, 4), (1, 4), (1, 4)]);
+        let commands: Vec<_> = config.templates[1..].iter().map(|t| t.command.clone().unwrap().argv).collect();
+        assert_eq!(commands, [vec!["echo a b"], vec!["systemctl", "reload", "x"], vec!["echo a:b"]]);
+        assert_eq!(config.templates[0].haproxy.as_ref().unwrap().binary, PathBuf::from("haproxy"));
+        assert_eq!(config.show()["template"][0]["haproxy"]["master_socket"], "/run/m.sock");
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let (_, mistakes) = read(
+            "template {\n source = \"a\"\n destinatoin = \"b\"\n perms = \"0999\"\n wait { min = \"5\" }\n haproxy {}\n command = \"x\"\n}\n\
+             once = \"yes\"\n",
+            &Flags { templates: vec!["nothing".into()], ..Flags::default() },
+        );
+        for expected in [
+            "r.hcl:3: template.destinatoin: unknown key; did you mean destination?",
+            "r.hcl:4: template.perms: must be an octal mode",
+            "r.hcl:5: template.wait.min:",
+            "template.haproxy.master_socket: is required",
+            "template.destination: is required",
+            "r.hcl:9: once:",
+            "--template: nothing: write SOURCE:DESTINATION",
+        ] {
+            assert!(mistakes.contains(expected), "{expected} is not in:\n{mistakes}");
+        }
+        assert!(read("", &Flags::default()).1.contains("nothing to render"));
+    }
+}

@@ -1,0 +1,277 @@
+//! Files written whole or not at all: staged beside the target, swapped in by one rename, the previous one kept
+//! until the new one is in use.
+//!
+//! While the previous file (`.NAME.previous`) exists, it is not certain that anybody uses the present one: a
+//! program that was killed in between finds it at its next start and finishes the work. An empty one says that
+//! there was no file before.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+use tempfile::NamedTempFile;
+
+/// Where a rendered text goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    path: PathBuf,
+    perms: Option<u32>,
+    create_folders: bool,
+}
+
+/// Why a file could not be written or put back.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: cannot {what}: {source}")]
+pub struct FileError {
+    path: PathBuf,
+    what: &'static str,
+    source: io::Error,
+}
+
+/// A text that lies beside its target, ready to be swapped in. Dropping it removes it.
+#[derive(Debug)]
+pub struct Staged {
+    file: NamedTempFile,
+    target: PathBuf,
+}
+
+const NEW_FILE: u32 = 0o644;
+
+impl Destination {
+    /// A destination; `perms` overrides the mode that an existing file has (0644 for a new one).
+    #[must_use]
+    pub fn new(path: PathBuf, perms: Option<u32>, create_folders: bool) -> Self {
+        Destination { path, perms, create_folders }
+    }
+
+    /// The path as configured.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The present text; `None` when there is no file.
+    pub fn read(&self) -> Result<Option<Vec<u8>>, FileError> {
+        match fs::read(&self.path) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(self.error("be read", e)),
+        }
+    }
+
+    /// Writes `text` beside the target (behind symbolic links), with the target's mode and owner, on the disk.
+    pub fn stage(&self, text: &[u8]) -> Result<Staged, FileError> {
+        let target = self.target();
+        let folder = folder(&target);
+        if self.create_folders {
+            fs::create_dir_all(folder).map_err(|e| self.error("create its folder", e))?;
+        }
+        let existing = fs::metadata(&target).ok();
+        let mode = self.perms.or(existing.as_ref().map(|meta| meta.mode() & 0o7777)).unwrap_or(NEW_FILE);
+        let write = || -> io::Result<NamedTempFile> {
+            let mut file =
+                tempfile::Builder::new().prefix(&hidden(&target, ".staged-")).tempfile_in(folder)?;
+            file.write_all(text)?;
+            file.as_file().set_permissions(Permissions::from_mode(mode))?;
+            if let Some(owner) = &existing {
+                keep_owner(file.as_file(), owner)?;
+            }
+            file.as_file().sync_all()?;
+            Ok(file)
+        };
+        write().map(|file| Staged { file, target: target.clone() }).map_err(|e| self.error("be written", e))
+    }
+
+    /// Whether it is uncertain that the present file is in use.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        previous(&self.target()).exists()
+    }
+
+    /// The present file is in use: forget the previous one.
+    pub fn settle(&self) -> Result<(), FileError> {
+        match fs::remove_file(previous(&self.target())) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.error("forget the previous file", e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts the previous file back (or removes the present one, when there was none before).
+    pub fn put_back(&self) -> Result<(), FileError> {
+        let target = self.target();
+        let previous = previous(&target);
+        let back = || -> io::Result<()> {
+            if fs::metadata(&previous)?.len() == 0 {
+                fs::remove_file(&target)?;
+                fs::remove_file(&previous)?;
+            } else {
+                fs::rename(&previous, &target)?;
+            }
+            File::open(folder(&target))?.sync_all()
+        };
+        back().map_err(|e| self.error("be put back as it was", e))
+    }
+
+    /// When the present file was written, in whole seconds of Unix time.
+    #[must_use]
+    pub fn written(&self) -> Option<u64> {
+        let modified = fs::metadata(&self.path).ok()?.modified().ok()?;
+        modified.duration_since(UNIX_EPOCH).ok().map(|age| age.as_secs())
+    }
+
+    /// The file behind symbolic links: a link stays a link.
+    fn target(&self) -> PathBuf {
+        let mut path = self.path.clone();
+        // As many links as the kernel would follow.
+        for _ in 0..40 {
+            let Ok(next) = fs::read_link(&path) else { break };
+            path = folder(&path).join(next);
+        }
+        path
+    }
+
+    fn error(&self, what: &'static str, source: io::Error) -> FileError {
+        FileError { path: self.path.clone(), what, source }
+    }
+}
+
+impl Staged {
+    /// Where the text lies now.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// Puts the text in place; the file that was there becomes the previous one, unless an earlier one is still
+    /// kept: that is the last which was certainly in use.
+    pub fn swap(self) -> Result<(), FileError> {
+        let Staged { file, target } = self;
+        let error = |what, source| FileError { path: target.clone(), what, source };
+        let previous = previous(&target);
+        let kept = match fs::hard_link(&target, &previous) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => File::create_new(&previous).map(drop),
+            // Not every file system has hard links.
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => fs::copy(&target, &previous).map(drop),
+            other => other,
+        };
+        match kept {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(error("keep the previous file", e));
+            }
+            _ => {}
+        }
+        file.persist(&target).map_err(|e| error("be put in place", e.error))?;
+        File::open(folder(&target))
+            .and_then(|folder| folder.sync_all())
+            .map_err(|e| error("be put on the disk", e))
+    }
+}
+
+/// Only root may give files away; anybody else stages as the owner that it has.
+fn keep_owner(file: &File, owner: &fs::Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) == (owner.uid(), owner.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(owner.uid()), Some(owner.gid())) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            tracing::debug!("the file's owner cannot be kept without root");
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn previous(target: &Path) -> PathBuf {
+    folder(target).join(hidden(target, ".previous"))
+}
+
+/// `.NAME` with an ending: hidden, and with no ending that HAProxy would read from a folder of configurations.
+fn hidden(target: &Path, ending: &str) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn write(destination: &Destination, text: &str) {
+        destination.stage(text.as_bytes()).unwrap().swap().unwrap();
+    }
+
+    #[test]
+    fn a_file_keeps_its_mode_and_its_previous_text_until_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.cfg");
+        fs::write(&path, "one").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        let destination = Destination::new(path.clone(), None, false);
+
+        write(&destination, "two");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        assert!(destination.is_pending());
+        write(&destination, "three");
+        destination.put_back().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one", "the last text that was certainly in use");
+        assert!(!destination.is_pending());
+
+        write(&destination, "four");
+        destination.settle().unwrap();
+        assert_eq!(
+            (fs::read_to_string(&path).unwrap().as_str(), names(folder.path())),
+            ("four", vec!["h.cfg".into()])
+        );
+    }
+
+    #[test]
+    fn a_first_file_is_removed_when_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = Destination::new(folder.path().join("a/b/h.cfg"), Some(0o600), true);
+        assert!(destination.read().unwrap().is_none());
+        write(&destination, "one");
+        assert_eq!(fs::metadata(destination.path()).unwrap().mode() & 0o777, 0o600);
+        destination.put_back().unwrap();
+        assert!(names(&folder.path().join("a/b")).is_empty());
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_a_dropped_stage_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("real.cfg"), folder.path().join("h.cfg"));
+        symlink("real.cfg", &link).unwrap();
+        let destination = Destination::new(link.clone(), None, false);
+        write(&destination, "one");
+        destination.settle().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(real).unwrap(), "one");
+        drop(destination.stage(b"two").unwrap());
+        assert_eq!(names(folder.path()), ["h.cfg", "real.cfg"]);
+    }
+
+    #[test]
+    fn an_error_names_the_file_and_what_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = Destination::new(folder.path().join("no/h.cfg"), None, false);
+        let error = destination.stage(b"x").unwrap_err().to_string();
+        assert!(error.contains("no/h.cfg: cannot be written: No such file"), "{error}");
+    }
+}

@@ -1,0 +1,22 @@
+//! Keeps a file, and the HAProxy that reads it, true to what Consul says.
+//!
+//! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` says when to act, `apply`
+//! brings a text into use over `files`, `command` and `haproxy`; `keeper` is the loop of one template.
+
+pub mod apply;
+pub mod command;
+pub mod config;
+pub mod facts;
+pub mod files;
+pub mod functions;
+pub mod haproxy;
+pub mod keeper;
+pub mod metrics;
+pub mod questions;
+pub mod quiet;
+mod run;
+pub mod status;
+pub mod template;
+
+pub use config::{Flags, RenderConfig};
+pub use run::{Loaded, load, run};

@@ -1,0 +1,162 @@
+//! Puts the program together: reads its templates, opens its doors, starts a keeper for each template.
+
+use crate::{
+    apply::{Reader, Target},
+    config::{Flags, REPEATABLE, RenderConfig, TemplateConfig},
+    facts::Facts,
+    haproxy::master::Master,
+    keeper::{Keeper, Memory},
+    metrics::Metrics,
+    questions,
+    status::{self, TemplateStatus},
+    template::{self, Template},
+};
+use ::config::{Environment, Mistakes, Place};
+use consul::Client;
+use daemon::{
+    admin, clock::unix_millis, exit::Exit, metrics as daemon_metrics, ready::Ready, shutdown::Leaving,
+};
+use prometheus_client::registry::Registry;
+use std::{fs, path::PathBuf, sync::Arc};
+use tokio::{sync::watch, task::JoinSet};
+
+/// A checked configuration with its parsed templates.
+pub struct Loaded {
+    /// The configuration.
+    pub config: RenderConfig,
+    templates: Vec<Box<dyn Template>>,
+}
+
+/// Reads configuration and templates, and reports every mistake in all of them.
+pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded, Mistakes> {
+    let mut mistakes = Mistakes::default();
+    let top = ::config::read(paths, &REPEATABLE, &mut mistakes);
+    let config = RenderConfig::read(top, &env, flags, &mut mistakes);
+    let env = Arc::new(without_secrets(env));
+    let mut templates = vec![];
+    for template in &config.templates {
+        match parse(template, &env) {
+            Ok(parsed) => templates.push(parsed),
+            Err((line, why)) => {
+                mistakes.note(Place::at(template.source.display().to_string(), line), "template", why);
+            }
+        }
+    }
+    mistakes.into_result(Loaded { config, templates })
+}
+
+fn parse(template: &TemplateConfig, env: &Arc<Environment>) -> Result<Box<dyn Template>, (usize, String)> {
+    let text = fs::read_to_string(&template.source).map_err(|e| (0, format!("cannot be read: {e}")))?;
+    template::parse(&template.source, &text, Arc::clone(env))
+        .map_err(|e| (e.line, format!("column {}: {}", e.column, e.reason)))
+}
+
+/// The environment as templates may see it.
+fn without_secrets(mut env: Environment) -> Environment {
+    crate::command::SECRETS.iter().for_each(|name| _ = env.remove(*name));
+    env
+}
+
+/// Runs until told to leave, or until each template is done with when that is all that was asked for.
+pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
+    let Loaded { config, templates } = loaded;
+    let client = match Client::new(&config.consul) {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::error!("{error}");
+            return Exit::Failed;
+        }
+    };
+    let mut registry = daemon_metrics::registry(env!("CARGO_PKG_VERSION"));
+    let metrics = Metrics::register(&mut registry);
+    let ready = Ready::default();
+    let (facts_tx, facts) = watch::channel(Facts::default());
+
+    let mut keepers = JoinSet::new();
+    let (mut asked, mut statuses) = (vec![], vec![]);
+    for (template, parsed) in config.templates.iter().zip(templates) {
+        let (keeper, asks, status) = keeper(&config, template, parsed, &facts, &metrics, &ready);
+        asked.push(asks);
+        statuses.push(status);
+        keepers.spawn(keeper.keep(leaving.clone()));
+    }
+    tokio::spawn(questions::follow(client.clone(), asked, facts_tx));
+    if let Some(address) = config.admin.address {
+        let bound = match admin::bind(address).await {
+            Ok(bound) => bound,
+            Err(error) => {
+                tracing::error!("{error}");
+                return Exit::Failed;
+            }
+        };
+        tokio::spawn(bound.serve(pages(&client, &ready, registry, facts, statuses), leaving));
+    }
+    let ended = keepers.join_all().await;
+    ended.into_iter().find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done)
+}
+
+type Ends =
+    (Keeper, watch::Receiver<std::collections::BTreeSet<consul::Query>>, watch::Receiver<TemplateStatus>);
+
+fn keeper(
+    config: &RenderConfig,
+    template: &TemplateConfig,
+    parsed: Box<dyn Template>,
+    facts: &watch::Receiver<Facts>,
+    metrics: &Metrics,
+    ready: &Ready,
+) -> Ends {
+    let destination = template.destination.path().display().to_string();
+    let awaited = ready.await_for(format!("first text of {destination}"));
+    let status = TemplateStatus {
+        source: template.source.display().to_string(),
+        destination,
+        ..TemplateStatus::default()
+    };
+    let (status, status_rx) = watch::channel(status);
+    let (asked, asked_rx) = watch::channel(Default::default());
+    let keeper = Keeper {
+        template: parsed,
+        target: Target { destination: template.destination.clone(), reader: reader(template) },
+        patience: template.wait,
+        asked,
+        facts: facts.clone(),
+        status,
+        metrics: metrics.clone(),
+        awaited: Some(awaited),
+        dry: config.dry,
+        once: config.once,
+        memory: Memory::new(tokio::time::Instant::now()),
+    };
+    (keeper, asked_rx, status_rx)
+}
+
+fn reader(template: &TemplateConfig) -> Reader {
+    match (&template.haproxy, &template.command) {
+        (Some(haproxy), _) => Reader::Haproxy {
+            master: Master { socket: haproxy.master_socket.clone(), stats: haproxy.stats_socket.clone() },
+            binary: haproxy.binary.clone(),
+        },
+        (None, Some(command)) => Reader::Command(command.clone()),
+        (None, None) => Reader::Nobody,
+    }
+}
+
+fn pages(
+    client: &Client,
+    ready: &Ready,
+    registry: Registry,
+    facts: watch::Receiver<Facts>,
+    statuses: Vec<watch::Receiver<TemplateStatus>>,
+) -> admin::Pages {
+    let (address, waits) = (client.settings().address.clone(), ready.clone());
+    admin::Pages {
+        ready: ready.clone(),
+        metrics: Arc::new(move || daemon_metrics::text(&registry)),
+        status: Arc::new(move || {
+            let templates: Vec<_> = statuses.iter().map(|status| status.borrow().clone()).collect();
+            let heard_ms = |heard: tokio::time::Instant| unix_millis() - heard.elapsed().as_secs_f64() * 1e3;
+            status::page(&address, &waits.awaited(), &facts.borrow().clone(), &templates, heard_ms)
+        }),
+    }
+}

@@ -1,0 +1,157 @@
+//! What `render` says of itself: plain values, turned into the `/status` page.
+
+use crate::{apply::Marks, facts::Facts, haproxy::processes::Processes};
+use serde_json::{Value, json};
+use std::collections::{BTreeSet, VecDeque};
+
+/// How a template stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Answers are missing.
+    #[default]
+    Waiting,
+    /// The rendered text is in use.
+    Applied,
+    /// It is written, and HAProxy does not run yet.
+    Pending,
+    /// It is not in use; the last good one is.
+    Failed,
+}
+
+/// One try to bring a text into use.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What came of it, in a word: written, reloaded, pending, refused, failed.
+    pub outcome: &'static str,
+    /// When each step was done.
+    pub marks: Marks,
+    /// Sessions cut on old workers.
+    pub sessions_cut: usize,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// Everything about one template.
+#[derive(Clone, Debug, Default)]
+pub struct TemplateStatus {
+    /// The template file.
+    pub source: String,
+    /// The rendered file.
+    pub destination: String,
+    /// How it stands.
+    pub state: State,
+    /// What there is no answer to yet.
+    pub missing: BTreeSet<String>,
+    /// What went wrong last, if it is still wrong.
+    pub error: Option<String>,
+    /// What the template's functions warn of.
+    pub warnings: BTreeSet<String>,
+    /// Files written.
+    pub writes: u64,
+    /// Reloads that worked.
+    pub reloads: u64,
+    /// Reloads that failed.
+    pub reload_failures: u64,
+    /// Sessions cut on old workers.
+    pub sessions_cut: u64,
+    /// HAProxy's processes, when one is configured and runs.
+    pub haproxy: Option<Processes>,
+    /// Why HAProxy could not be looked at.
+    pub haproxy_trouble: Option<String>,
+    /// The last changes, oldest first.
+    pub history: VecDeque<Change>,
+}
+
+const HISTORY: usize = 50;
+
+impl TemplateStatus {
+    /// Remembers a change, and forgets the oldest.
+    pub fn remember(&mut self, change: Change) {
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(change);
+    }
+
+    fn show(&self) -> Value {
+        json!({
+            "source": self.source,
+            "destination": self.destination,
+            "state": self.state.word(),
+            "missing": self.missing,
+            "error": self.error,
+            "warnings": self.warnings,
+            "writes": self.writes,
+            "reloads": self.reloads,
+            "reload_failures": self.reload_failures,
+            "sessions_cut": self.sessions_cut,
+            "haproxy": {
+                "running": self.haproxy.is_some(),
+                "version": self.haproxy.as_ref().map(|h| &h.version),
+                "worker_pid": self.haproxy.as_ref().and_then(|h| h.worker),
+                "reloads": self.haproxy.as_ref().map(|h| h.reloads),
+                "old_workers": self.haproxy.as_ref().map(|h| h.old_workers.len()),
+                "trouble": self.haproxy_trouble,
+            },
+            "last": self.history.back().map(Change::show),
+            "history": self.history.iter().map(Change::show).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl State {
+    /// The word on the status page and in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Waiting => "waiting",
+            State::Applied => "applied",
+            State::Pending => "pending",
+            State::Failed => "failed",
+        }
+    }
+}
+
+impl Change {
+    fn show(&self) -> Value {
+        let Marks { heard, rendered, staged, checked, renamed, applied, cut } = self.marks;
+        json!({
+            "outcome": self.outcome,
+            "heard_ms": heard, "rendered_ms": rendered, "staged_ms": staged, "checked_ms": checked,
+            "renamed_ms": renamed, "applied_ms": applied, "cut_ms": cut,
+            "own_part_ms": self.marks.own_part(),
+            "sessions_cut": self.sessions_cut,
+            "error": self.error,
+        })
+    }
+}
+
+/// The `/status` page. `age_ms` says how long ago, in milliseconds, something was heard.
+#[must_use]
+pub fn page(
+    consul: &str,
+    awaited: &[String],
+    facts: &Facts,
+    templates: &[TemplateStatus],
+    heard_ms: impl Fn(tokio::time::Instant) -> f64,
+) -> Value {
+    let queries: Vec<Value> = facts
+        .iter()
+        .map(|(query, watched)| {
+            json!({
+                "query": query.to_string(), "index": watched.index, "answers": watched.answers,
+                "failures": watched.failures, "trouble": watched.trouble,
+                "heard_ms": watched.heard.map(&heard_ms),
+            })
+        })
+        .collect();
+    json!({
+        "program": "render",
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "ready": {"ok": awaited.is_empty(), "awaited": awaited},
+        "consul": {"address": consul, "trouble": facts.values().find_map(|watched| watched.trouble.as_ref())},
+        "queries": queries,
+        "templates": templates.iter().map(TemplateStatus::show).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,217 @@
+//! The Handlebars dialect. Strict: a name that does not exist is an error, never an empty string in a
+//! configuration file. Nothing is escaped: the text is no HTML.
+
+use super::{Draft, Template, TemplateError};
+use crate::{
+    facts::Facts,
+    functions::{FUNCTIONS, Function, Pass},
+};
+use ::handlebars::{
+    BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output,
+    RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
+};
+use config::Environment;
+use serde_json::Value;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A parsed Handlebars template with the functions of the table.
+pub(super) struct HandlebarsTemplate {
+    name: String,
+    registry: Handlebars<'static>,
+    env: Arc<Environment>,
+    /// The filling in progress: the library hands nothing of ours to a helper, so helpers share it.
+    pass: Arc<Mutex<Pass>>,
+}
+
+impl HandlebarsTemplate {
+    pub(super) fn parse(path: &Path, text: &str, env: Arc<Environment>) -> Result<Self, TemplateError> {
+        let name = path.display().to_string();
+        let pass = Arc::new(Mutex::new(Pass::default()));
+        let mut registry = Handlebars::new();
+        registry.set_strict_mode(true);
+        registry.register_escape_fn(::handlebars::no_escape);
+        registry.register_helper("with", Box::new(With));
+        for function in FUNCTIONS {
+            registry.register_helper(function.name, Box::new(Call { function, pass: Arc::clone(&pass) }));
+        }
+        registry.register_template_string(&name, text).map_err(|error| {
+            let (line, column) = error.pos().unwrap_or_default();
+            TemplateError { name: name.clone(), line, column, reason: error.reason().to_string() }
+        })?;
+        Ok(HandlebarsTemplate { name, registry, env, pass })
+    }
+}
+
+impl Template for HandlebarsTemplate {
+    fn fill(&self, facts: &Facts) -> Result<Draft, TemplateError> {
+        let lock = || self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        *lock() = Pass::new(Arc::clone(facts), Arc::clone(&self.env));
+        let text = self.registry.render(&self.name, &Value::Null);
+        let pass = std::mem::take(&mut *lock());
+        // A template may well fail on the empty values of a pass without answers: that is no error yet.
+        let text = match text {
+            Ok(text) => text,
+            Err(_) if !pass.missing.is_empty() => String::new(),
+            Err(error) => return Err(self.located(&error)),
+        };
+        Ok(Draft { text, asked: pass.asked, missing: pass.missing, warnings: pass.warnings })
+    }
+}
+
+impl HandlebarsTemplate {
+    fn located(&self, error: &RenderError) -> TemplateError {
+        TemplateError {
+            name: self.name.clone(),
+            line: error.line_no.unwrap_or_default(),
+            column: error.column_no.unwrap_or_default(),
+            reason: match error.reason() {
+                RenderErrorReason::MissingVariable(Some(path)) => {
+                    format!("`{path}` does not exist here; use {{{{#if {path}}}}} for what may be missing")
+                }
+                RenderErrorReason::HelperNotFound(name) => format!("there is no function `{name}`"),
+                reason => reason.to_string(),
+            },
+        }
+    }
+}
+
+/// A function of the table as a Handlebars helper.
+struct Call {
+    function: &'static Function,
+    pass: Arc<Mutex<Pass>>,
+}
+
+impl HelperDef for Call {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let arguments: Vec<Value> = helper.params().iter().map(|param| param.value().clone()).collect();
+        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = self.function.call(&mut pass, &arguments);
+        value.map(ScopedJson::Derived).map_err(|e| RenderErrorReason::Other(e.to_string()).into())
+    }
+}
+
+/// `{{#with}}` as Handlebars has it, but for one thing: null is a value that skips the block also in strict
+/// mode, since `master` returns it. A name that does not exist is still an error.
+struct With;
+
+impl HelperDef for With {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        registry: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        render: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let param = helper.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("with", 0))?;
+        if param.is_value_missing() {
+            return Err(RenderErrorReason::MissingVariable(param.relative_path().cloned()).into());
+        }
+        if !param.value().is_truthy(false) {
+            return helper.inverse().map_or(Ok(()), |block| block.render(registry, context, render, out));
+        }
+        let Some(block) = helper.template() else { return Ok(()) };
+        let mut inner = BlockContext::new();
+        match param.context_path() {
+            Some(path) => inner.base_path_mut().clone_from(path),
+            None => inner.set_base_value(param.value().clone()),
+        }
+        if let Some(name) = helper.block_param() {
+            let mut names = BlockParams::new();
+            names.add_value(name, param.value().clone())?;
+            inner.set_block_params(names);
+        }
+        if let Some(outer) = render.block() {
+            inner.local_variables_mut().clone_from(outer.local_variables());
+        }
+        render.push_block(inner);
+        let result = block.render(registry, context, render, out);
+        render.pop_block();
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consul::{Query, Watched};
+    use serde_json::json;
+    use std::collections::BTreeMap;
+
+    fn fill(template: &str, rows: Option<Value>) -> Result<Draft, String> {
+        let env = Arc::new(Environment::from([("PORT".to_owned(), "6379".to_owned())]));
+        let facts = rows.map(|rows| {
+            let watched = Watched { value: Some(Arc::new(rows)), ..Watched::default() };
+            (Query::health("redis", true), watched)
+        });
+        let template =
+            HandlebarsTemplate::parse(Path::new("t.hbs"), template, env).map_err(|e| e.to_string())?;
+        template.fill(&Arc::new(BTreeMap::from_iter(facts))).map_err(|e| e.to_string())
+    }
+
+    fn rows() -> Value {
+        json!([{"ID": "redis-0", "Node": "n", "Address": "10.0.0.1", "Port": 6379, "Tags": ["master"],
+                "ServiceMeta": {"epoch": "3"}, "Status": "passing"}])
+    }
+
+    #[test]
+    fn functions_nest_and_nothing_is_escaped() {
+        for (template, text) in [
+            (r#"{{#with (master "redis")}}{{ID}} {{Address}}:{{Port}}{{/with}}"#, "redis-0 10.0.0.1:6379"),
+            (r#"{{#with (master "redis") as |m|}}{{m.ID}}{{/with}}"#, "redis-0"),
+            (
+                r#"{{#each (service "redis")}}{{@index}}{{ID}}{{#if ServiceMeta.epoch}} e{{ServiceMeta.epoch}}{{/if}}{{#if ServiceMeta.pod}} p{{/if}}{{/each}}"#,
+                "0redis-0 e3",
+            ),
+            (r#"{{#each (replicas "redis")}}x{{else}}none{{/each}}"#, "none"),
+            (r#":{{env "PORT"}} {{envOrDefault "X" "<&>"}}"#, ":6379 <&>"),
+        ] {
+            assert_eq!(fill(template, Some(rows())).unwrap().text, text, "{template}");
+        }
+    }
+
+    #[test]
+    fn null_skips_a_with_block() {
+        let draft = fill(r#"a{{#with (master "redis")}}x{{/with}}b"#, Some(json!([]))).unwrap();
+        assert_eq!(draft.text, "ab");
+        let draft = fill(r#"{{#with (master "redis")}}x{{else}}none{{/with}}"#, Some(json!([]))).unwrap();
+        assert_eq!(draft.text, "none");
+    }
+
+    #[test]
+    fn a_pass_without_answers_says_what_is_missing() {
+        let draft = fill(
+            r#"{{#each (service "redis")}}{{/each}}{{#with (master "redis")}}{{No.Such}}{{/with}}"#,
+            None,
+        )
+        .unwrap();
+        assert_eq!(draft.missing, ["health/service/redis?passing=1".to_owned()].into());
+        assert_eq!(draft.asked.len(), 1);
+    }
+
+    #[test]
+    fn errors_are_located() {
+        for (template, error) in [
+            (
+                "a\n{{#each (service \"redis\")}}\n  {{Adress}}\n{{/each}}",
+                "t.hbs:3:3: `Adress` does not exist here",
+            ),
+            ("a\nb {{key 1}}", "t.hbs:2:3: key: argument 1 must be text"),
+            ("a\n{{nope \"x\"}}", "t.hbs:2:1: there is no function `nope`"),
+            ("a\n{{#if x}}", "t.hbs:"),
+            ("{{#with nope}}x{{/with}}", "t.hbs:1:1: `nope` does not exist here"),
+        ] {
+            let found = fill(template, Some(rows())).unwrap_err();
+            assert!(found.starts_with(error), "{found}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! A template is a function from facts to text, which also says what else it wants to know.
+
+mod handlebars;
+
+use crate::facts::Facts;
+use config::Environment;
+use consul::Query;
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+/// One filling of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// The text; not to be trusted while `missing` is not empty.
+    pub text: String,
+    /// Every question asked.
+    pub asked: BTreeSet<Query>,
+    /// What there is no answer to yet, in words.
+    pub missing: BTreeSet<String>,
+    /// What the reader of the rendered file should know, such as two masters.
+    pub warnings: BTreeSet<String>,
+}
+
+/// A parsed template, whichever dialect it is written in.
+pub trait Template: Send {
+    /// Fills the template. Reads no clock, no file, no network.
+    fn fill(&self, facts: &Facts) -> Result<Draft, TemplateError>;
+}
+
+/// Why a template could not be parsed or filled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name}:{line}:{column}: {reason}")]
+pub struct TemplateError {
+    /// Template file.
+    pub name: String,
+    /// Line in it, from 1; 0 when unknown.
+    pub line: usize,
+    /// Column in the line, from 1; 0 when unknown.
+    pub column: usize,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Parses the text of a template file.
+pub fn parse(path: &Path, text: &str, env: Arc<Environment>) -> Result<Box<dyn Template>, TemplateError> {
+    Ok(Box::new(handlebars::HandlebarsTemplate::parse(path, text, env)?))
+}

@@ -1,0 +1,106 @@
+//! What the command line may say.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Keeps roles of stateful servers in Consul, and HAProxy true to them.
+#[derive(Debug, Parser)]
+#[command(name = "rolecall", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// Which program to run.
+    #[command(subcommand)]
+    pub program: Program,
+}
+
+/// The programs.
+#[derive(Debug, Subcommand)]
+pub enum Program {
+    /// Runs beside a server: keeps its address and role in Consul
+    Register(Common),
+    /// Runs beside HAProxy: renders its configuration from Consul and makes it use it
+    Render(Render),
+    /// Checks configuration files (and the templates they name) and does nothing else
+    Check {
+        /// Configuration file or folder (HCL or JSON); may be repeated
+        #[arg(short, long, value_name = "PATH", required = true)]
+        config: Vec<PathBuf>,
+    },
+}
+
+/// What both programs take.
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Configuration file or folder (HCL or JSON); may be repeated, later ones go before earlier ones
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Vec<PathBuf>,
+    /// Address of the Consul agent
+    #[arg(long, value_name = "HOST:PORT")]
+    pub consul_addr: Option<String>,
+    /// File that holds Consul's ACL token
+    #[arg(long, value_name = "PATH")]
+    pub consul_token_file: Option<PathBuf>,
+    /// Address of the admin pages: /healthz /readyz /metrics /status
+    #[arg(long, value_name = "IP:PORT")]
+    pub admin_addr: Option<String>,
+    /// Least important events to log: trace, debug, info, warn or error
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Log as text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+    /// Print the effective configuration without secrets, and end
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// What `render` takes besides.
+#[derive(Args, Debug)]
+pub struct Render {
+    /// What both programs take.
+    #[command(flatten)]
+    pub common: Common,
+    /// A template, where its text goes, and a command to run after each change; may be repeated
+    #[arg(long, value_name = "SRC:DST[:CMD]")]
+    pub template: Vec<String>,
+    /// Render each template once, then end
+    #[arg(long)]
+    pub once: bool,
+    /// Print what would be written, write and run nothing
+    #[arg(long)]
+    pub dry: bool,
+}
+
+impl Common {
+    fn consul(&self) -> consul::settings::Flags {
+        consul::settings::Flags {
+            address: self.consul_addr.clone(),
+            token_file: self.consul_token_file.clone(),
+        }
+    }
+
+    fn admin(&self) -> daemon::settings::AdminFlags {
+        daemon::settings::AdminFlags {
+            address: self.admin_addr.clone(),
+            level: self.log_level.clone(),
+            format: self.log_format.clone(),
+        }
+    }
+
+    /// As `register` takes it.
+    pub fn register_flags(&self) -> register::RegisterFlags {
+        register::RegisterFlags { consul: self.consul(), admin: self.admin() }
+    }
+}
+
+impl Render {
+    /// As `render` takes it.
+    pub fn flags(&self) -> render::Flags {
+        render::Flags {
+            consul: self.common.consul(),
+            admin: self.common.admin(),
+            templates: self.template.clone(),
+            once: self.once,
+            dry: self.dry,
+        }
+    }
+}

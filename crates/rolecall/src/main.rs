@@ -1,0 +1,99 @@
+//! The one binary: `rolecall register`, `rolecall render`, `rolecall check`.
+
+mod arguments;
+
+use arguments::{Arguments, Common, Program};
+use clap::Parser;
+use config::{Environment, Mistakes};
+use daemon::{exit::Exit, telemetry};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+/// `render` has at most a reload to wait for.
+const RENDER_LIMIT: Duration = Duration::from_secs(20);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(help) => return told(&help),
+    };
+    // TLS needs to know whose cryptography to use; it fails only when somebody chose before.
+    let _chosen = rustls::crypto::ring::default_provider().install_default();
+    let env: Environment = std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+        .collect();
+    let exit = match arguments.program {
+        Program::Register(common) => register(&common, &env),
+        Program::Render(flags) => render(&flags.common, &flags.flags(), env),
+        Program::Check { config } => check(&config, env),
+    };
+    exit.into()
+}
+
+/// clap's words: help and version are answers, anything else is wrong usage.
+fn told(help: &clap::Error) -> ExitCode {
+    let _no_terminal = help.print();
+    if help.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() }
+}
+
+fn register(common: &Common, env: &Environment) -> Exit {
+    let config = match register::RegisterConfig::load(&common.config, env, &common.register_flags()) {
+        Ok(config) => config,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    if common.print_config {
+        return print(&config.print());
+    }
+    telemetry::init(config.admin.level, config.admin.json);
+    daemon::run(register::leave_limit(&config), |leaving| register::run(config, leaving))
+}
+
+fn render(common: &Common, flags: &render::Flags, env: Environment) -> Exit {
+    let loaded = match render::load(&common.config, env, flags) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    if common.print_config {
+        return print(&format!("{:#}", loaded.config.show()));
+    }
+    telemetry::init(loaded.config.admin.level, loaded.config.admin.json);
+    daemon::run(RENDER_LIMIT, |leaving| render::run(loaded, leaving))
+}
+
+/// A file is checked as the program that it is for: what it holds, services or templates, tells which.
+fn check(paths: &[PathBuf], env: Environment) -> Exit {
+    let repeatable: Vec<&str> = ["service"].into_iter().chain(render::config::REPEATABLE).collect();
+    let mut mistakes = Mistakes::default();
+    let top = config::read(paths, &repeatable, &mut mistakes);
+    let (services, templates) = (top.has("service"), top.has("template"));
+    let result = match (services, templates) {
+        _ if !mistakes.is_empty() => Err(mistakes),
+        (true, false) => register::RegisterConfig::load(paths, &env, &Default::default()).map(drop),
+        (false, true) => render::load(paths, env, &Default::default()).map(drop),
+        (both, _) => {
+            let why = if both {
+                "holds services and templates; give each program its own file"
+            } else {
+                "holds neither a service {} block (for register) nor a template {} block (for render)"
+            };
+            top.mistake("service", why, &mut mistakes);
+            Err(mistakes)
+        }
+    };
+    match result {
+        Ok(()) => {
+            println!("the configuration is valid");
+            Exit::Done
+        }
+        Err(mistakes) => refuse(&mistakes),
+    }
+}
+
+fn refuse(mistakes: &Mistakes) -> Exit {
+    eprintln!("{mistakes}");
+    Exit::Usage
+}
+
+fn print(config: &str) -> Exit {
+    println!("{config}");
+    Exit::Done
+}

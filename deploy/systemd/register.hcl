@@ -1,0 +1,34 @@
+# /etc/rolecall/register.hcl: keeps this machine's Redis, and its role, in Consul.
+
+consul {
+  address = "127.0.0.1:8500"
+  # token_file = "/run/credentials/rolecall-register.service/consul-token"
+}
+
+admin {
+  address = "127.0.0.1:9500"
+}
+
+# Less than TimeoutStopSec of the unit.
+leave_timeout = "10s"
+
+service "redis" {
+  # The address that clients and HAProxy reach. Default: this machine's address on the way to Consul, which is
+  # loopback here, because the agent is on this machine: so it must be given.
+  address = "192.0.2.10"
+  port    = 6379
+
+  ttl                       = "10s"
+  deregister_critical_after = "1m"
+
+  probe "redis" {
+    address = "127.0.0.1:6379"
+    # password_file = "/run/credentials/rolecall-register.service/redis-password"
+
+    sentinel {
+      master    = "mymaster"
+      addresses = ["127.0.0.1:26379"]
+      quorum    = 2
+    }
+  }
+}

@@ -1,0 +1,41 @@
+//! A role flip reaches HAProxy: fresh connections go to the new master, held ones to the old master are cut.
+
+use std::time::Duration;
+
+use tests::{Outcome, PATIENCE, Shape, Stack, redis, until, when};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_flip_reaches_haproxy() -> Outcome {
+    let stack = Stack::start(Shape::PAIR, |_| {}).await?;
+    let [old, new] = [stack.redis[0].port(), stack.redis[1].port()];
+    stack.routes_to(old).await?;
+    let mut held = redis::connect(stack.ports.write.number(), Duration::from_secs(1)).await?;
+    assert_eq!(redis::behind(&mut held).await?, old);
+
+    stack.hand_over(0, 1).await?;
+    stack.routes_to(new).await?;
+    let text = stack.haproxy_text();
+    let masters = text.split("backend redis_replicas").next().unwrap_or_default();
+    assert!(masters.contains(&format!(":{new} ")) && !masters.contains(&format!(":{old} ")), "{text}");
+    until("the held connection to the old master to be cut", PATIENCE, async || {
+        let answer = redis::behind(&mut held).await;
+        when(answer.is_err(), || format!("{answer:?}"))
+    })
+    .await?;
+    until("the read port to serve from the old master", PATIENCE, async || {
+        let mut reader = redis::connect(stack.ports.read.number(), Duration::from_secs(1)).await?;
+        let server = redis::behind(&mut reader).await?;
+        when(server == old, || format!("{server}"))
+    })
+    .await?;
+
+    let shown =
+        stack.registers[1].shows("the role master", PATIENCE, |s| s["services"][0]["role"] == "master");
+    assert_eq!(shown.await?["services"][0]["agent"]["state"], "in sync");
+    let applied = |s: &serde_json::Value| s["templates"][0]["state"] == "applied";
+    let status = stack.render.shows("an applied template", PATIENCE, applied).await?;
+    assert!(status["templates"][0]["last"]["renamed_ms"].is_number(), "{status:#}");
+
+    stack.hand_over(1, 0).await?;
+    stack.routes_to(old).await
+}

@@ -1,0 +1,66 @@
+//! Free ports, also when several test processes and demos look for them at the same moment.
+//!
+//! Each port is leased by a lock on a file named after it, so that two processes never pick the same one between
+//! the look and the bind. The kernel drops the lock when its holder dies.
+
+use std::{
+    env,
+    fs::{self, File},
+    hash::{BuildHasher, Hasher, RandomState},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+};
+
+use crate::{Outcome, Trouble};
+
+const LOWEST: u16 = 15000;
+
+/// A port of the loopback address that nobody else of this harness uses while this value lives.
+#[derive(Debug)]
+pub struct Port {
+    number: u16,
+    _lease: File,
+}
+
+impl Port {
+    /// Leases a port that is free for TCP and UDP.
+    pub fn lease() -> Outcome<Port> {
+        let leases = env::temp_dir().join("rolecall-ports");
+        fs::create_dir_all(&leases)
+            .map_err(|e| Trouble::from(e).during(format!("making {}", leases.display())))?;
+        // Below the ports the kernel gives to outgoing connections: those come and go between look and bind.
+        let span = u64::from(first_ephemeral().saturating_sub(LOWEST).max(1000));
+        let start = RandomState::new().build_hasher().finish() % span;
+        for step in 0..span {
+            let number = LOWEST + u16::try_from((start + step) % span).expect("the span fits a port");
+            // A file of another user cannot be opened: that port is theirs.
+            let Ok(file) = File::options().create(true).append(true).open(leases.join(number.to_string()))
+            else {
+                continue;
+            };
+            if file.try_lock().is_ok() && is_free(number) {
+                return Ok(Port { number, _lease: file });
+            }
+        }
+        Err(Trouble::new(format!("no free port from {LOWEST} on; are leases left in {}?", leases.display())))
+    }
+
+    /// The number.
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.number).into()
+    }
+}
+
+fn is_free(number: u16) -> bool {
+    let address = (Ipv4Addr::LOCALHOST, number);
+    TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+}
+
+fn first_ephemeral() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32768)
+}

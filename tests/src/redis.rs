@@ -1,0 +1,150 @@
+//! Redis servers and sentinels in directories of their own, and what they say about themselves.
+
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, aio::MultiplexedConnection};
+
+use crate::{Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
+
+/// What the sentinels call their master.
+pub const MASTER_NAME: &str = "mymaster";
+
+/// How long a harness command waits for an answer: a stopped server must not stop the harness.
+const ASK: Duration = Duration::from_secs(1);
+
+/// A redis-server or redis-sentinel.
+#[derive(Debug)]
+pub struct Redis {
+    /// The process.
+    pub part: Part,
+    port: Port,
+}
+
+impl Redis {
+    /// Starts a server: a master, or a replica of the server at that port.
+    pub fn server(name: &str, directory: &Path, master: Option<u16>) -> Outcome<Redis> {
+        let follow = master.map(|port| format!("replicaof 127.0.0.1 {port}\n")).unwrap_or_default();
+        let settings = format!("save \"\"\nappendonly no\nrepl-diskless-sync-delay 0\n{follow}");
+        Redis::start("redis-server", name, directory, &settings)
+    }
+
+    /// Starts a sentinel that watches the master at that port.
+    pub fn sentinel(name: &str, directory: &Path, master: u16) -> Outcome<Redis> {
+        let settings = format!(
+            "sentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2\n\
+             sentinel down-after-milliseconds {MASTER_NAME} 1000\n\
+             sentinel failover-timeout {MASTER_NAME} 5000\n"
+        );
+        Redis::start("redis-sentinel", name, directory, &settings)
+    }
+
+    fn start(program: &str, name: &str, directory: &Path, settings: &str) -> Outcome<Redis> {
+        let port = Port::lease()?;
+        let home = directory.join(name);
+        fs::create_dir_all(&home)?;
+        let file = home.join("redis.conf");
+        let number = port.number();
+        // Sentinel rewrites this file, and a restart reads what it wrote.
+        fs::write(&file, format!("port {number}\nbind 127.0.0.1\ndir {}\n{settings}", home.display()))?;
+        let part = Recipe::new(name, program, directory, [file]).start()?;
+        Ok(Redis { part, port })
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn address(&self) -> String {
+        self.port.address().to_string()
+    }
+
+    /// Runs one command.
+    pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Outcome<T> {
+        ask(self.port(), command).await
+    }
+
+    /// Waits until it answers and, as a replica, follows its master.
+    pub async fn ready(&self) -> Outcome {
+        let ready = until(format!("{} to be in place", self.part.name()), PATIENCE, async || {
+            let said = self.replication().await?;
+            let says = |key: &str, value: &str| said.get(key).is_some_and(|v| v == value);
+            when(says("role", "master") || says("master_link_status", "up"), || format!("{said:?}"))
+        });
+        self.part.explain(ready.await)
+    }
+
+    /// Waits until it follows the server at that port.
+    pub async fn follows(&self, master: u16, limit: Duration) -> Outcome {
+        until(format!("{} to follow {master}", self.part.name()), limit, async || {
+            let said = self.replication().await?;
+            let says = |key: &str, value: &str| said.get(key).is_some_and(|v| v == value);
+            let follows = says("master_port", &master.to_string()) && says("master_link_status", "up");
+            when(follows, || format!("{said:?}"))
+        })
+        .await
+    }
+
+    /// `INFO replication`.
+    pub async fn replication(&self) -> Outcome<BTreeMap<String, String>> {
+        let text: String = self.ask(redis::cmd("INFO").arg("replication")).await?;
+        Ok(fields(&text))
+    }
+
+    /// Asks a sentinel for everything it knows of its master.
+    pub async fn watched(&self) -> Outcome<BTreeMap<String, String>> {
+        self.ask(redis::cmd("SENTINEL").arg("MASTER").arg(MASTER_NAME)).await
+    }
+
+    /// Waits until a sentinel knows its two peers and both replicas, and nothing of it is amiss.
+    pub async fn calm(&self, limit: Duration) -> Outcome {
+        let calm = until(format!("{} to know all its parts", self.part.name()), limit, async || {
+            let said = self.watched().await?;
+            let says = |key: &str, value: &str| said.get(key).is_some_and(|v| v == value);
+            let whole =
+                says("num-other-sentinels", "2") && says("num-slaves", "2") && says("flags", "master");
+            when(whole, || format!("{said:?}"))
+        });
+        self.part.explain(calm.await)
+    }
+
+    /// The port a sentinel gives to whoever asks for the master.
+    pub async fn named(&self) -> Outcome<u16> {
+        let (_, port): (String, u16) = self.ask(&get_master()).await?;
+        Ok(port)
+    }
+}
+
+/// `SENTINEL GET-MASTER-ADDR-BY-NAME`.
+pub fn get_master() -> Cmd {
+    let mut command = redis::cmd("SENTINEL");
+    command.arg("GET-MASTER-ADDR-BY-NAME").arg(MASTER_NAME);
+    command
+}
+
+/// A fresh connection to a loopback port; connecting and each answer may take `limit`.
+pub async fn connect(port: u16, limit: Duration) -> Outcome<MultiplexedConnection> {
+    let settings =
+        AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(Some(limit));
+    let client = Client::open(("127.0.0.1", port))?;
+    Ok(client.get_multiplexed_async_connection_with_config(&settings).await?)
+}
+
+/// Runs one command on a fresh connection.
+pub async fn ask<T: FromRedisValue>(port: u16, command: &Cmd) -> Outcome<T> {
+    let mut connection = connect(port, ASK).await?;
+    let answer = command.query_async(&mut connection).await;
+    answer.map_err(|e| Trouble::from(e).during(format!("asking 127.0.0.1:{port}")))
+}
+
+/// Which server is at the other end of a connection, by its own port.
+pub async fn behind(connection: &mut MultiplexedConnection) -> Outcome<u16> {
+    let text: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
+    let port = fields(&text).remove("tcp_port").and_then(|port| port.parse().ok());
+    port.ok_or_else(|| Trouble::new("INFO server names no tcp_port"))
+}
+
+fn fields(text: &str) -> BTreeMap<String, String> {
+    text.lines().filter_map(|l| l.split_once(':')).map(|(k, v)| (k.into(), v.trim().into())).collect()
+}

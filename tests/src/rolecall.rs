@@ -1,0 +1,111 @@
+//! The product under test: the `rolecall` binary, run as `register` or `render`.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::{Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
+
+/// One running program of the product.
+#[derive(Debug)]
+pub struct Rolecall {
+    /// The process.
+    pub part: Part,
+    config: PathBuf,
+    admin: Port,
+    http: Http,
+}
+
+impl Rolecall {
+    /// Starts `rolecall PROGRAM` with this configuration (an `admin` block is added) and environment.
+    pub fn start(
+        program: &str,
+        name: &str,
+        directory: &Path,
+        config: &str,
+        environment: Vec<(String, String)>,
+    ) -> Outcome<Rolecall> {
+        let admin = Port::lease()?;
+        let file = directory.join(format!("{name}.hcl"));
+        fs::write(&file, format!("admin {{\n  address = \"{}\"\n}}\n{config}", admin.address()))?;
+        let arguments = [program.as_ref(), "-c".as_ref(), file.as_os_str()];
+        let mut recipe = Recipe::new(name, binary()?, directory, arguments);
+        recipe.environment = environment;
+        Ok(Rolecall { part: recipe.start()?, config: file, admin, http: Http::new(None)? })
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// `127.0.0.1:PORT` of its admin pages.
+    pub fn address(&self) -> String {
+        self.admin.address().to_string()
+    }
+
+    /// An admin page: status code and text.
+    pub async fn page(&self, path: &str) -> Outcome<(u16, String)> {
+        let url = format!("http://{}/{path}", self.address());
+        let answer = self.http.get(&url, Duration::from_secs(2)).await?;
+        Ok((answer.status, answer.text))
+    }
+
+    /// The `/status` page.
+    pub async fn status(&self) -> Outcome<Value> {
+        let url = format!("http://{}/status", self.address());
+        self.http.get(&url, Duration::from_secs(2)).await?.json()
+    }
+
+    /// Waits until `/readyz` says so.
+    pub async fn ready(&self) -> Outcome {
+        let ready = until(format!("{} to be ready", self.part.name()), PATIENCE, async || {
+            let (status, text) = self.page("readyz").await?;
+            when(status == 200, || text)
+        });
+        self.part.explain(ready.await)
+    }
+
+    /// Waits until `/status` fits. A failure shows the last status and the end of the log.
+    pub async fn shows(&self, what: &str, limit: Duration, fits: impl Fn(&Value) -> bool) -> Outcome<Value> {
+        let shown = until(format!("{} to show {what}", self.part.name()), limit, async || {
+            let status = self.status().await?;
+            if fits(&status) { Ok(status) } else { Err(Trouble::new(format!("{status:#}"))) }
+        });
+        self.part.explain(shown.await)
+    }
+}
+
+/// The binary: `ROLECALL_BINARY`, else the one beside this executable, which a test builds first.
+pub fn binary() -> Outcome<PathBuf> {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    FOUND.get_or_init(|| find().map_err(|t| t.to_string())).clone().map_err(Trouble::new)
+}
+
+fn find() -> Outcome<PathBuf> {
+    if let Some(given) = env::var_os("ROLECALL_BINARY") {
+        return Ok(given.into());
+    }
+    let here = env::current_exe()?;
+    let beside = here.parent().unwrap_or(Path::new("/"));
+    if beside.file_name().is_none_or(|name| name != "deps") {
+        return Ok(beside.join("rolecall"));
+    }
+    // A test executable is target/PROFILE/deps/NAME; cargo builds what is out of date, once per test run.
+    let target = beside.parent().unwrap_or(beside);
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--package", "rolecall", "--manifest-path"]);
+    cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+    if target.file_name().is_some_and(|profile| profile == "release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.status()?;
+    when(built.success(), || "the rolecall binary does not build".into())?;
+    Ok(target.join("rolecall"))
+}

@@ -1,0 +1,251 @@
+//! The whole path on loopback: Consul, Redis, Sentinel, register, render, HAProxy.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+use tokio::try_join;
+
+use crate::{
+    Outcome, PATIENCE, Port, Rolecall, Trouble,
+    consul::{Access, Agent},
+    haproxy::{self, Haproxy},
+    redis::{MASTER_NAME, Redis},
+    until, watch_proxy, when,
+};
+
+/// The service that the instances are registered as.
+pub const SERVICE: &str = "redis";
+
+/// How many of what.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// Redis servers, each with a `rolecall register`; the first one starts as master.
+    pub redis: usize,
+    /// Sentinels: three, or none.
+    pub sentinels: usize,
+    /// What is added to the end of the shipped template.
+    pub more: &'static str,
+}
+
+impl Shape {
+    /// A master and a replica without sentinels: what most stories need.
+    pub const PAIR: Shape = Shape { redis: 2, sentinels: 0, more: "" };
+    /// What people run: three of each.
+    pub const WHOLE: Shape = Shape { redis: 3, sentinels: 3, more: "" };
+}
+
+/// Everything that runs. The fields end in the order in which they stand here.
+#[derive(Debug)]
+pub struct Stack {
+    /// `rolecall render`.
+    pub render: Rolecall,
+    /// A `rolecall register` for each Redis server.
+    pub registers: Vec<Rolecall>,
+    /// HAProxy.
+    pub haproxy: Haproxy,
+    /// The sentinels.
+    pub sentinels: Vec<Redis>,
+    /// The Redis servers.
+    pub redis: Vec<Redis>,
+    /// The Consul agent that the programs talk to.
+    pub agent: Agent,
+    /// The Consul server.
+    pub server: Agent,
+    /// HAProxy's ports.
+    pub ports: Ports,
+    directory: TempDir,
+}
+
+/// The ports that HAProxy listens on.
+#[derive(Debug)]
+pub struct Ports {
+    /// To the master.
+    pub write: Port,
+    /// To the replicas.
+    pub read: Port,
+    /// Statistics and metrics.
+    pub stats: Port,
+}
+
+impl Stack {
+    /// Starts everything and waits until a write through HAProxy is acknowledged. `say` hears of each step.
+    pub async fn start(shape: Shape, say: impl Fn(&str)) -> Outcome<Stack> {
+        let directory = tempfile::Builder::new().prefix("rolecall-").tempdir()?;
+        let home = directory.path();
+        let server = Agent::server(home, Access::Open)?;
+        let agent = Agent::client(home, &server, Some(NODE_ID), Access::Open)?;
+        let (redis, sentinels) = try_join!(data(home.into(), shape, &say), async {
+            try_join!(server.ready(), agent.ready())?;
+            say("Consul has a leader, and the client agent has joined");
+            Ok(())
+        })
+        .map(|(parts, ())| parts)?;
+
+        let named: Vec<u16> = sentinels.iter().map(Redis::port).collect();
+        let mut registers = Vec::new();
+        for (number, redis) in redis.iter().enumerate() {
+            let id = format!("{SERVICE}-{number}");
+            let config = register_config(&agent.address(), &id, redis.port(), &named);
+            registers.push(Rolecall::start(
+                "register",
+                &format!("register-{number}"),
+                home,
+                &config,
+                vec![],
+            )?);
+        }
+        let ports = Ports { write: Port::lease()?, read: Port::lease()?, stats: Port::lease()? };
+        let render = render(home, &agent, &ports, shape.more)?;
+        for register in &registers {
+            register.ready().await?;
+        }
+        say(&format!("{} times rolecall register: in Consul", registers.len()));
+        let haproxy = proxy(home, &render).await?;
+        say("rolecall render wrote the configuration, HAProxy runs with it");
+        let stack = Stack { render, registers, haproxy, sentinels, redis, agent, server, ports, directory };
+        stack.writes_flow().await?;
+        say("a write through HAProxy is acknowledged");
+        Ok(stack)
+    }
+
+    /// Waits until a write through HAProxy is acknowledged.
+    pub async fn writes_flow(&self) -> Outcome {
+        let flow = until("a write through HAProxy", PATIENCE, async || {
+            let mut set = redis::cmd("SET");
+            crate::redis::ask::<()>(self.ports.write.number(), set.arg("rolecall:first").arg(1)).await
+        });
+        self.render.part.explain(flow.await)
+    }
+
+    /// Makes the second server the master and the first one its replica, or the other way round, as a person
+    /// without sentinels would: no moment without a master.
+    pub async fn hand_over(&self, from: usize, to: usize) -> Outcome {
+        let [old, new] = [&self.redis[from], &self.redis[to]];
+        new.ask::<()>(redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
+        old.ask::<()>(redis::cmd("REPLICAOF").arg("127.0.0.1").arg(new.port())).await?;
+        old.follows(new.port(), PATIENCE).await
+    }
+
+    /// Waits until fresh connections through HAProxy reach the server at that port.
+    pub async fn routes_to(&self, port: u16) -> Outcome {
+        let proxy = watch_proxy(self.ports.write.number());
+        let routed = until(format!("HAProxy to route to 127.0.0.1:{port}"), PATIENCE, async || {
+            when(proxy.seen.last() == Some(port), || format!("{:?}", proxy.seen.last()))
+        });
+        self.render.part.explain(routed.await)
+    }
+
+    /// Where all of it lives.
+    pub fn home(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The configuration that HAProxy runs with.
+    pub fn haproxy_config(&self) -> PathBuf {
+        self.directory.path().join(CONFIG)
+    }
+
+    /// HAProxy's configuration as it stands in the file.
+    pub fn haproxy_text(&self) -> String {
+        fs::read_to_string(self.haproxy_config()).unwrap_or_default()
+    }
+
+    /// The Redis server at this port.
+    pub fn redis_at(&mut self, port: u16) -> Outcome<&mut Redis> {
+        let known = self.redis.iter_mut().find(|redis| redis.port() == port);
+        known.ok_or_else(|| Trouble::new(format!("no redis of ours listens on {port}")))
+    }
+}
+
+const CONFIG: &str = "haproxy.cfg";
+const NODE_ID: &str = "11111111-2222-3333-4444-555555555555";
+const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../templates/haproxy-redis.cfg.hbs");
+
+impl Ports {
+    /// What the shipped template reads from the environment.
+    pub fn environment(&self, home: &Path) -> Vec<(String, String)> {
+        let pair = |name: &str, value: String| (format!("ROLECALL_{name}"), value);
+        vec![
+            pair("STATS_SOCKET", home.join("stats.sock").display().to_string()),
+            pair("WRITE_BIND", self.write.address().to_string()),
+            pair("READ_BIND", self.read.address().to_string()),
+            pair("STATS_BIND", self.stats.address().to_string()),
+            pair("SERVICE", SERVICE.into()),
+        ]
+    }
+}
+
+/// Redis first: a sentinel that finds a master with its replicas in place knows them at once, not after 10 s.
+async fn data(home: PathBuf, shape: Shape, say: &impl Fn(&str)) -> Outcome<(Vec<Redis>, Vec<Redis>)> {
+    let mut servers: Vec<Redis> = Vec::new();
+    for number in 0..shape.redis {
+        let master = servers.first().map(Redis::port);
+        servers.push(Redis::server(&format!("redis-{number}"), &home, master)?);
+    }
+    for server in &servers {
+        server.ready().await?;
+    }
+    say(&format!("{} Redis servers: a master and its replicas", servers.len()));
+    let mut sentinels = Vec::new();
+    for number in 0..shape.sentinels {
+        let master = servers.first().map(Redis::port).unwrap_or_default();
+        sentinels.push(Redis::sentinel(&format!("sentinel-{number}"), &home, master)?);
+    }
+    for sentinel in &sentinels {
+        sentinel.calm(PATIENCE).await?;
+    }
+    if !sentinels.is_empty() {
+        say(&format!("{} sentinels know each other and all servers", sentinels.len()));
+    }
+    Ok((servers, sentinels))
+}
+
+fn render(home: &Path, agent: &Agent, ports: &Ports, more: &str) -> Outcome<Rolecall> {
+    let template = home.join("haproxy.cfg.hbs");
+    fs::write(&template, fs::read_to_string(TEMPLATE)? + more)?;
+    let config = render_config(&agent.address(), home, &template);
+    Rolecall::start("render", "render", home, &config, ports.environment(home))
+}
+
+async fn proxy(home: &Path, render: &Rolecall) -> Outcome<Haproxy> {
+    let config = home.join(CONFIG);
+    let written = until("rolecall render to write HAProxy's configuration", PATIENCE, async || {
+        when(config.exists(), || "no file yet".into())
+    });
+    render.part.explain(written.await)?;
+    let haproxy = Haproxy::start(home, &config)?;
+    haproxy.ready().await?;
+    render.ready().await?;
+    Ok(haproxy)
+}
+
+/// The configuration of one `rolecall register`.
+pub fn register_config(consul: &str, id: &str, port: u16, sentinels: &[u16]) -> String {
+    let addresses: Vec<String> = sentinels.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+    let sentinel = format!(
+        "    sentinel {{\n      master = \"{MASTER_NAME}\"\n      addresses = [{}]\n      quorum = 2\n    }}\n",
+        addresses.join(", ")
+    );
+    let sentinel = if sentinels.is_empty() { String::new() } else { sentinel };
+    format!(
+        "consul {{\n  address = \"{consul}\"\n}}\n\
+         service \"{SERVICE}\" {{\n  id = \"{id}\"\n  address = \"127.0.0.1\"\n  port = {port}\n  \
+         probe \"redis\" {{\n    address = \"127.0.0.1:{port}\"\n{sentinel}  }}\n}}\n"
+    )
+}
+
+/// The configuration of `rolecall render` for an HAProxy in that directory.
+pub fn render_config(consul: &str, home: &Path, template: &Path) -> String {
+    format!(
+        "consul {{\n  address = \"{consul}\"\n}}\n\
+         template {{\n  source = \"{}\"\n  destination = \"{}\"\n  haproxy {{\n    \
+         master_socket = \"{}\"\n    stats_socket = \"{}\"\n    binary = \"haproxy\"\n  }}\n}}\n",
+        template.display(),
+        home.join(CONFIG).display(),
+        haproxy::master_socket(home).display(),
+        home.join("stats.sock").display(),
+    )
+}
