@@ -27,7 +27,7 @@ service "redis" {
 
     sentinel {
       master    = "mymaster"
-      addresses = ["127.0.0.1:26379"]
+      addresses = ["192.0.2.10:26379", "192.0.2.11:26379", "192.0.2.12:26379"]
       quorum    = 2
     }
   }

@@ -45,19 +45,14 @@ async fn killing_render_loses_nothing() -> Outcome {
     stack.routes_to(stack.redis[1].port()).await?;
 
     // Back with nothing new to say: HAProxy is left alone.
-    stack.render.ready().await?;
-    until("old workers to be gone", PATIENCE, async || {
-        let processes = stack.haproxy.processes().await?;
-        when(processes.len() == 2, || format!("{processes:?}"))
-    })
-    .await?;
+    stack.settled(stack.redis[1].port()).await?;
     let workers = stack.haproxy.processes().await?;
     stack.render.part.restart()?;
     stack.render.ready().await?;
     assert_eq!(stack.haproxy.processes().await?, workers, "a needless reload");
 
     // Killed between the rename and the reload, it leaves the previous file behind as its marker.
-    let marker = stack.home().join(".haproxy.cfg.previous");
+    let marker = stack.marker();
     stack.render.part.kill()?;
     fs::copy(stack.haproxy_config(), &marker)?;
     stack.render.part.restart()?;

@@ -1,5 +1,8 @@
 //! One binary, one link; a module per story.
 
+mod bad_answers;
+mod bad_files;
+mod bad_input;
 mod denied;
 mod flip;
 mod forgotten;

@@ -48,9 +48,13 @@ impl Haproxy {
         self.part.explain(ready.await)
     }
 
-    /// Its processes, by `show proc`.
+    /// Its processes, by `show proc`. During a reload the master answers nobody for some 80 ms.
     pub async fn processes(&self) -> Outcome<Vec<Process>> {
-        Ok(processes(&command(&self.master_socket, "show proc").await?))
+        until("HAProxy's master to answer", PATIENCE, async || {
+            let seen = processes(&command(&self.master_socket, "show proc").await?);
+            if seen.is_empty() { Err(Trouble::new("an empty answer")) } else { Ok(seen) }
+        })
+        .await
     }
 
     /// The master socket.

@@ -10,7 +10,7 @@ use tokio::try_join;
 
 use crate::{
     Outcome, PATIENCE, Port, Rolecall, Trouble,
-    consul::{Access, Agent},
+    consul::{Access, Agent, Entry},
     haproxy::{self, Haproxy},
     redis::{MASTER_NAME, Redis},
     until, watch_proxy, when,
@@ -136,6 +136,29 @@ impl Stack {
             when(proxy.seen.last() == Some(port), || format!("{:?}", proxy.seen.last()))
         });
         self.render.part.explain(routed.await)
+    }
+
+    /// Waits until nothing is under way any more: Consul, the file and HAProxy's one worker hold the server at
+    /// that port to be the master, and all others to be replicas.
+    pub async fn settled(&self, master: u16) -> Outcome {
+        let settled = until("all to agree", PATIENCE, async || {
+            let entries = self.agent.entries(SERVICE).await?;
+            let right = |e: &Entry| e.passing && e.is("master") == (e.port == master);
+            when(entries.iter().all(right) && entries.len() == self.redis.len(), || format!("{entries:?}"))?;
+            let text = self.haproxy_text();
+            let (writes, reads) = text.split_once("\nbackend redis_replicas").unwrap_or_default();
+            let named =
+                |e: &Entry| if e.port == master { writes } else { reads }.contains(&format!(":{}\n", e.port));
+            when(entries.iter().all(named), || text.clone())?;
+            let processes = self.haproxy.processes().await?;
+            when(processes.len() == 2 && !self.marker().exists(), || format!("{processes:?}"))
+        });
+        self.render.part.explain(settled.await)
+    }
+
+    /// The previous configuration, which render keeps until HAProxy uses the present one.
+    pub fn marker(&self) -> PathBuf {
+        self.directory.path().join(format!(".{CONFIG}.previous"))
     }
 
     /// Where all of it lives.

@@ -22,7 +22,8 @@ impl Place {
     }
 
     /// The same line with a column, counted in characters from 1.
-    pub(crate) fn column(self, column: usize) -> Place {
+    #[must_use]
+    pub fn column(self, column: usize) -> Place {
         Place { column, ..self }
     }
 

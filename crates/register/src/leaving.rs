@@ -14,16 +14,9 @@ pub enum LeaveError {
     /// The agent said no.
     #[error("{0}; Consul removes the entry only after deregister_critical_after")]
     Refused(Refusal),
-    /// It took too long.
-    #[error(
-        "not gone from Consul within {limit:?} ({trouble}); Consul removes the entry after deregister_critical_after"
-    )]
-    TooLong {
-        /// The time limit.
-        limit: Duration,
-        /// What was in the way at last.
-        trouble: String,
-    },
+    /// It took too long; this was in the way at last.
+    #[error("not gone from Consul in time: {0}; Consul removes the entry after deregister_critical_after")]
+    TooLong(String),
 }
 
 /// How often the catalog is asked whether the entry is gone; a deregistration is seen there in 5–20 ms.
@@ -39,10 +32,10 @@ pub async fn leave(
     backoff: Backoff,
 ) -> Result<(), LeaveError> {
     let until = Instant::now() + limit;
-    let mut departure = Departure { agent, me, backoff, trouble: "nothing was answered".into() };
+    let mut departure = Departure { agent, me, backoff, trouble: "the agent has not answered".into() };
     match timeout_at(until, departure.go()).await {
         Ok(gone) => gone.map_err(LeaveError::Refused),
-        Err(_) => Err(LeaveError::TooLong { limit, trouble: departure.trouble }),
+        Err(_) => Err(LeaveError::TooLong(departure.trouble)),
     }
 }
 

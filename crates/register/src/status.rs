@@ -116,7 +116,7 @@ fn sentinel(quorum: usize, report: &Report) -> Value {
         .collect();
     let named = report.newest();
     json!({
-        "ok": report.answers.len() - errors.len() >= quorum,
+        "ok": report.answers.len() - errors.len() >= quorum.min(report.answers.len().max(1)),
         "named": named.map(|named| {
             let (host, port) = named.address.clone();
             crate::probe::link::Address::Tcp(host, port).to_string()

@@ -59,14 +59,22 @@ pub enum Trouble {
     /// HAProxy finds it unsound, or could not be asked; the file was not touched.
     #[error(transparent)]
     Check(#[from] CheckError),
-    /// HAProxy could not be told; the previous file is back.
-    #[error("HAProxy could not be reloaded, the previous file is back in place: {0}")]
-    Unreachable(String),
-    /// HAProxy tried and failed; the previous file is back, and the old worker serves.
-    #[error(
-        "HAProxy's reload failed, the previous file is back in place and the old worker still serves: {0}"
-    )]
-    Reload(String),
+    /// HAProxy could not be told.
+    #[error("HAProxy could not be reloaded{back}: {why}")]
+    Unreachable {
+        /// What went wrong.
+        why: String,
+        /// What became of the file.
+        back: &'static str,
+    },
+    /// HAProxy tried and failed; the old worker serves.
+    #[error("HAProxy's reload failed, its old worker still serves{back}: {why}")]
+    Reload {
+        /// What went wrong.
+        why: String,
+        /// What became of the file.
+        back: &'static str,
+    },
     /// The command failed; the file stays.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -77,7 +85,7 @@ impl Trouble {
     /// the text changes, and a command had its turn.
     #[must_use]
     pub fn is_worth_another_try(&self) -> bool {
-        !matches!(self, Trouble::Reload(_) | Trouble::Command(_))
+        !matches!(self, Trouble::Reload { .. } | Trouble::Command(_))
     }
 }
 
@@ -156,8 +164,8 @@ impl Target {
             Reader::Haproxy { master, .. } => match master.reload().await {
                 Reload::Done => Done::Reloaded,
                 Reload::NotRunning => return Ok(Done::NotRunning),
-                Reload::Unreachable(why) => return Err(self.back(Trouble::Unreachable(why))),
-                Reload::Failed(why) => return Err(self.back(Trouble::Reload(why))),
+                Reload::Unreachable(why) => return Err(Trouble::Unreachable { why, back: self.back()? }),
+                Reload::Failed(why) => return Err(Trouble::Reload { why, back: self.back()? }),
             },
         };
         marks.applied = Some(unix_millis());
@@ -165,10 +173,9 @@ impl Target {
         Ok(done)
     }
 
-    fn back(&self, trouble: Trouble) -> Trouble {
-        match self.destination.put_back() {
-            Ok(()) => trouble,
-            Err(error) => Trouble::File(error),
-        }
+    /// Puts the previous file back, and says so.
+    fn back(&self) -> Result<&'static str, FileError> {
+        let back = self.destination.put_back()?;
+        Ok(if back { ", the previous file is back in place" } else { "" })
     }
 }

@@ -143,7 +143,11 @@ impl TemplateConfig {
             }
         }
         if command.is_some() && haproxy.is_some() {
-            section.mistake("command", "leave it out: haproxy {} tells HAProxy of each change itself", mistakes);
+            section.mistake(
+                "command",
+                "leave it out: haproxy {} tells HAProxy of each change itself",
+                mistakes,
+            );
         }
         section.finish(mistakes);
         let destination = Destination::new(path?, perms, create);
@@ -257,7 +261,8 @@ mod tests {
         let waits: Vec<_> =
             config.templates.iter().map(|t| (t.wait.min.as_secs(), t.wait.max.as_secs())).collect();
         assert_eq!(waits, [(0, 1), (1, 4), (1, 4), (1, 4)]);
-        let commands: Vec<_> = config.templates[1..].iter().map(|t| t.command.clone().unwrap().argv).collect();
+        let commands: Vec<_> =
+            config.templates[1..].iter().map(|t| t.command.clone().unwrap().argv).collect();
         assert_eq!(commands, [vec!["echo a b"], vec!["systemctl", "reload", "x"], vec!["echo a:b"]]);
         assert_eq!(config.templates[0].haproxy.as_ref().unwrap().binary, PathBuf::from("haproxy"));
         assert_eq!(config.show()["template"][0]["haproxy"]["master_socket"], "/run/m.sock");

@@ -99,18 +99,18 @@ impl Destination {
         }
     }
 
-    /// Puts the previous file back (or removes the present one, when there was none before).
-    pub fn put_back(&self) -> Result<(), FileError> {
+    /// Puts the previous file back; false when there was none before, which leaves the present one: it passed
+    /// every check that there is, and no file at all would help nobody.
+    pub fn put_back(&self) -> Result<bool, FileError> {
         let target = self.target();
         let previous = previous(&target);
-        let back = || -> io::Result<()> {
+        let back = || -> io::Result<bool> {
             if fs::metadata(&previous)?.len() == 0 {
-                fs::remove_file(&target)?;
-                fs::remove_file(&previous)?;
-            } else {
-                fs::rename(&previous, &target)?;
+                return Ok(false);
             }
-            File::open(folder(&target))?.sync_all()
+            fs::rename(&previous, &target)?;
+            File::open(folder(&target))?.sync_all()?;
+            Ok(true)
         };
         back().map_err(|e| self.error("be put back as it was", e))
     }
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
         assert!(destination.is_pending());
         write(&destination, "three");
-        destination.put_back().unwrap();
+        assert!(destination.put_back().unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "one", "the last text that was certainly in use");
         assert!(!destination.is_pending());
 
@@ -243,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn a_first_file_is_removed_when_put_back() {
+    fn a_first_file_has_nothing_to_go_back_to() {
         let folder = tempfile::tempdir().unwrap();
         let destination = Destination::new(folder.path().join("a/b/h.cfg"), Some(0o600), true);
         assert!(destination.read().unwrap().is_none());
         write(&destination, "one");
         assert_eq!(fs::metadata(destination.path()).unwrap().mode() & 0o777, 0o600);
-        destination.put_back().unwrap();
-        assert!(names(&folder.path().join("a/b")).is_empty());
+        assert!(!destination.put_back().unwrap());
+        assert!(destination.is_pending() && destination.read().unwrap().is_some());
     }
 
     #[test]

@@ -255,7 +255,7 @@ impl Keeper {
         }
         let outcome = if matches!(trouble, Trouble::Check(_)) { "refused" } else { "failed" };
         self.status.send_modify(|status| {
-            status.reload_failures += u64::from(matches!(trouble, Trouble::Reload(_)));
+            status.reload_failures += u64::from(matches!(trouble, Trouble::Reload { .. }));
             status.writes += u64::from(matches!(trouble, Trouble::Command(_)));
         });
         self.fail(outcome, marks, &trouble.to_string());

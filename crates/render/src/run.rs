@@ -9,7 +9,7 @@ use crate::{
     metrics::Metrics,
     questions,
     status::{self, TemplateStatus},
-    template::{self, Template},
+    template::{self, Template, TemplateError},
 };
 use ::config::{Environment, Mistakes, Place};
 use consul::Client;
@@ -37,18 +37,19 @@ pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded
     for template in &config.templates {
         match parse(template, &env) {
             Ok(parsed) => templates.push(parsed),
-            Err((line, why)) => {
-                mistakes.note(Place::at(template.source.display().to_string(), line), "template", why);
+            Err(TemplateError { name, line, column, reason }) => {
+                mistakes.note(Place::at(name, line).column(column), "", reason);
             }
         }
     }
     mistakes.into_result(Loaded { config, templates })
 }
 
-fn parse(template: &TemplateConfig, env: &Arc<Environment>) -> Result<Box<dyn Template>, (usize, String)> {
-    let text = fs::read_to_string(&template.source).map_err(|e| (0, format!("cannot be read: {e}")))?;
-    template::parse(&template.source, &text, Arc::clone(env))
-        .map_err(|e| (e.line, format!("column {}: {}", e.column, e.reason)))
+fn parse(template: &TemplateConfig, env: &Arc<Environment>) -> Result<Box<dyn Template>, TemplateError> {
+    let source = &template.source;
+    let unreadable = |e| TemplateError::of(source, format!("the template cannot be read: {e}"));
+    let text = fs::read_to_string(source).map_err(unreadable)?;
+    template::parse(source, &text, Arc::clone(env))
 }
 
 /// The environment as templates may see it.

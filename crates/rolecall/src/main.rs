@@ -6,6 +6,7 @@ use arguments::{Arguments, Common, Program};
 use clap::Parser;
 use config::{Environment, Mistakes};
 use daemon::{exit::Exit, telemetry};
+use serde_json::Value;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// `render` has at most a reload to wait for.
@@ -41,7 +42,7 @@ fn register(common: &Common, env: &Environment) -> Exit {
         Err(mistakes) => return refuse(&mistakes),
     };
     if common.print_config {
-        return print(&config.print());
+        return print(config.show());
     }
     telemetry::init(config.admin.level, config.admin.json);
     daemon::run(register::leave_limit(&config), |leaving| register::run(config, leaving))
@@ -53,7 +54,7 @@ fn render(common: &Common, flags: &render::Flags, env: Environment) -> Exit {
         Err(mistakes) => return refuse(&mistakes),
     };
     if common.print_config {
-        return print(&format!("{:#}", loaded.config.show()));
+        return print(loaded.config.show());
     }
     telemetry::init(loaded.config.admin.level, loaded.config.admin.json);
     daemon::run(RENDER_LIMIT, |leaving| render::run(loaded, leaving))
@@ -93,7 +94,19 @@ fn refuse(mistakes: &Mistakes) -> Exit {
     Exit::Usage
 }
 
-fn print(config: &str) -> Exit {
-    println!("{config}");
+fn print(config: Value) -> Exit {
+    println!("{:#}", known(config));
     Exit::Done
+}
+
+/// Leaves out what is not set.
+fn known(value: Value) -> Value {
+    match value {
+        Value::Object(all) => {
+            let all = all.into_iter().filter(|(_, value)| !value.is_null());
+            all.map(|(key, value)| (key, known(value))).collect()
+        }
+        Value::Array(all) => all.into_iter().map(known).collect(),
+        other => other,
+    }
 }

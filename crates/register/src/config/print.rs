@@ -6,41 +6,19 @@ use config::show_duration;
 use serde_json::{Map, Value, json};
 
 impl RegisterConfig {
-    /// The effective configuration as pretty JSON; passwords and tokens are redacted.
+    /// The effective configuration, for people; passwords and tokens are redacted.
     #[must_use]
-    pub fn print(&self) -> String {
-        let (consul, admin) = (&self.consul, &self.admin);
+    pub fn show(&self) -> Value {
+        let admin = self.admin.show();
         let services: Vec<Value> =
             self.services.iter().map(|service| json!({service.name.as_str(): service.json()})).collect();
-        let all = json!({
-            "consul": {
-                "address": consul.address,
-                "token": consul.token,
-                "token_file": consul.token_file,
-                "auth": consul.auth.as_ref().map(|(user, password)| json!({"username": user, "password": password})),
-                "ssl": {
-                    "ca_cert": consul.ssl.ca_cert,
-                    "ca_path": consul.ssl.ca_path,
-                    "cert": consul.ssl.cert,
-                    "key": consul.ssl.key,
-                    "server_name": consul.ssl.server_name,
-                    "verify": !consul.ssl.insecure,
-                },
-                "retry": {
-                    "backoff": show_duration(consul.retry.backoff),
-                    "max_backoff": show_duration(consul.retry.max_backoff),
-                },
-                "block_query_wait": show_duration(consul.block_query_wait),
-            },
-            "admin": {"address": admin.address.map(|address| address.to_string())},
-            "log": {
-                "level": admin.level.to_string().to_lowercase(),
-                "format": if admin.json { "json" } else { "text" },
-            },
+        json!({
+            "consul": self.consul.show(),
+            "admin": admin["admin"],
+            "log": admin["log"],
             "leave_timeout": show_duration(self.leave_timeout),
             "service": services,
-        });
-        format!("{:#}", known(all))
+        })
     }
 }
 
@@ -89,18 +67,5 @@ fn link(link: &Link) -> Map<String, Value> {
     match all {
         Value::Object(all) => all,
         _ => Map::new(),
-    }
-}
-
-/// Leaves out what is not set.
-fn known(value: Value) -> Value {
-    match value {
-        Value::Object(all) => all
-            .into_iter()
-            .map(|(key, value)| (key, known(value)))
-            .filter(|(_, value)| !value.is_null())
-            .collect(),
-        Value::Array(all) => all.into_iter().map(known).collect(),
-        other => other,
     }
 }

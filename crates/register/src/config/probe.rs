@@ -24,7 +24,8 @@ pub struct SentinelConfig {
     pub master: String,
     /// How to reach each.
     pub sentinels: Vec<Link>,
-    /// How many have to answer before the picture is called good; a majority unless chosen.
+    /// How many have to agree in this deployment; a majority of those listed unless chosen. Shown, and otherwise
+    /// not used before a quorum decides about roles.
     pub quorum: usize,
 }
 
@@ -43,6 +44,8 @@ impl Where {
 
 const INTERVAL: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_millis(150);
+/// Far more than anybody runs: what lies above is a slip of the finger.
+const MOST_SENTINELS: i64 = 99;
 /// Redis notices a look every 10 ms (1 % of a core); more buys nothing.
 const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -114,8 +117,9 @@ fn sentinel(probe: &mut Section, mistakes: &mut Mistakes) -> Option<SentinelConf
             Err(why) => block.mistake("addresses", why, mistakes),
         }
     }
-    let most = i64::try_from(sentinels.len().max(1)).unwrap_or(i64::MAX);
-    let quorum = block.integer("quorum", 1..=most, mistakes).and_then(|quorum| usize::try_from(quorum).ok());
+    // More than are listed is fine: the quorum is that of the deployment, and a pod may list its own Sentinel only.
+    let quorum =
+        block.integer("quorum", 1..=MOST_SENTINELS, mistakes).and_then(|quorum| usize::try_from(quorum).ok());
     block.finish(mistakes);
     Some(SentinelConfig { master, quorum: quorum.unwrap_or(sentinels.len() / 2 + 1), sentinels })
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::role::Life;
 use consul::Role;
-use redis::{Value, aio::MultiplexedConnection, cmd};
+use redis::{RedisError, Value, aio::MultiplexedConnection, cmd};
 use std::time::Duration;
 use tokio::{sync::watch, time::timeout};
 
@@ -41,7 +41,7 @@ impl RedisProbe {
         let (close, closed) = watch::channel(false);
         let opened = timeout(limit, self.link.open(Some(close))).await;
         let mut connection =
-            opened.map_err(|_| self.silent(limit))?.map_err(|error| self.unreachable(&error))?;
+            opened.map_err(|_| self.no_connection(limit))?.map_err(|error| self.unreachable(&error))?;
         self.connections += 1;
         let run_id =
             timeout(self.limit, run_id(&mut connection)).await.map_err(|_| self.silent(self.limit))?;
@@ -49,18 +49,30 @@ impl RedisProbe {
     }
 
     async fn ask(&mut self) -> Result<Look, ProbeError> {
-        let mut open = match self.open.take() {
-            Some(open) if !*open.closed.borrow() => open,
-            _ => self.connect().await?,
-        };
+        let kept = self.open.take().filter(|open| !*open.closed.borrow());
+        if let Some(open) = kept {
+            match self.ask_over(open).await? {
+                Ok(look) => return Ok(look),
+                // Sentinel closes connections when it changes the role: that says nothing against the instance.
+                Err(error) if error.is_connection_dropped() => {}
+                Err(error) => return Err(self.refused(explain(&error))),
+            }
+        }
+        let open = self.connect().await?;
+        self.ask_over(open).await?.map_err(|error| self.refused(explain(&error)))
+    }
+
+    async fn ask_over(&mut self, mut open: Open) -> Result<Result<Look, RedisError>, ProbeError> {
         let answer = timeout(self.limit, cmd("ROLE").query_async::<Value>(&mut open.connection)).await;
-        let answer = answer.map_err(|_| self.silent(self.limit))?;
-        let value = answer.map_err(|error| self.refused(explain(&error)))?;
+        let value = match answer.map_err(|_| self.silent(self.limit))? {
+            Ok(value) => value,
+            Err(error) => return Ok(Err(error)),
+        };
         let role = role(&value).map_err(|strange| self.strange(strange))?;
         let life = open.life.clone();
         // Only a connection that just worked is kept, so every error leads to a new one at the next look.
         self.open = Some(open);
-        Ok(Look { role, life })
+        Ok(Ok(Look { role, life }))
     }
 
     fn address(&self) -> String {
@@ -69,6 +81,15 @@ impl RedisProbe {
 
     fn silent(&self, limit: Duration) -> ProbeError {
         ProbeError::Silent { address: self.address(), limit }
+    }
+
+    fn no_connection(&self, limit: Duration) -> ProbeError {
+        if self.link.tls.is_none() {
+            return self.silent(limit);
+        }
+        let why =
+            format!("no TLS handshake within {limit:?}: is it stopped, or does this port speak plain text?");
+        ProbeError::Unreachable { address: self.address(), why }
     }
 
     fn refused(&self, why: String) -> ProbeError {

@@ -11,7 +11,7 @@ pub fn explain(error: &RedisError) -> String {
         // With AUTH (RESP2) the crate keeps neither code nor text.
         (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS")) => advise(
             said,
-            "it refused the user name or the password: compare username, password and password_file with its ACL LIST",
+            "the user name or the password is wrong: compare username, password and password_file with its ACL LIST",
         ),
         (ErrorKind::Server(ServerErrorKind::NoPerm), _) | (_, Some("NOPERM")) => advise(
             said,
@@ -34,6 +34,9 @@ pub fn explain(error: &RedisError) -> String {
             advise(said, "it has no password for this user: remove password and password_file")
         }
         (ErrorKind::Io, _) if error.is_connection_refusal() => "connection refused: is it running?".into(),
+        (ErrorKind::Io, _) if error.is_connection_dropped() => {
+            format!("the connection was closed: is it restarting, or does this port want TLS? ({error})")
+        }
         (ErrorKind::Io, _) => tls(&error.to_string()),
         _ => error.to_string(),
     }

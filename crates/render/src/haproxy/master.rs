@@ -42,6 +42,10 @@ impl Master {
     /// What runs.
     pub async fn look(&self) -> Result<Processes, SocketError> {
         let answer = self.socket.ask("show proc").await?;
+        // While it starts or replaces itself, a master takes the connection and says nothing.
+        if answer.trim().is_empty() {
+            return Err(SocketError::Nobody(self.socket.clone()));
+        }
         processes(&answer).ok_or_else(|| SocketError::Broken {
             socket: self.socket.clone(),
             why: "it does not answer `show proc`; is it the master's socket (haproxy -W -S), and not the stats socket?"

@@ -47,7 +47,7 @@ impl fmt::Display for Socket {
 /// Why a socket gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Nobody listens: HAProxy does not run, or is replacing itself.
+    /// Nobody listens (or answers yet): HAProxy does not run, starts, or is replacing itself.
     #[error("nobody listens on {0}")]
     Nobody(Socket),
     /// It is there and cannot be used.

@@ -40,6 +40,14 @@ pub struct TemplateError {
     pub reason: String,
 }
 
+impl TemplateError {
+    /// Something that concerns the whole file.
+    #[must_use]
+    pub fn of(path: &Path, reason: String) -> Self {
+        TemplateError { name: path.display().to_string(), line: 0, column: 0, reason }
+    }
+}
+
 /// Parses the text of a template file.
 pub fn parse(path: &Path, text: &str, env: Arc<Environment>) -> Result<Box<dyn Template>, TemplateError> {
     Ok(Box::new(handlebars::HandlebarsTemplate::parse(path, text, env)?))

@@ -1,0 +1,98 @@
+//! A server that answers as it is told, byte by byte: for answers that a real Consul gives only by accident.
+
+use std::sync::Arc;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+use crate::Outcome;
+
+/// What the server answers to every request.
+#[derive(Debug, Clone)]
+pub enum Scene {
+    /// A whole answer with this index; a request that already waits on the index is held open.
+    Good {
+        /// `X-Consul-Index`.
+        index: u64,
+        /// JSON.
+        body: String,
+    },
+    /// These bytes, after which the connection is closed.
+    Raw(String),
+    /// Nothing: the connection stays open.
+    Silence,
+}
+
+/// The server; it ends when dropped.
+#[derive(Debug)]
+pub struct Scripted {
+    scene: Arc<watch::Sender<Scene>>,
+    address: String,
+    serving: JoinHandle<()>,
+}
+
+impl Scripted {
+    /// Listens on a free port of loopback.
+    pub async fn start(first: Scene) -> Outcome<Scripted> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?.to_string();
+        let scene = Arc::new(watch::channel(first).0);
+        let playing = Arc::clone(&scene);
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // A client that goes away in the middle is part of the play.
+                tokio::spawn(answer(stream, playing.subscribe()));
+            }
+        });
+        Ok(Scripted { scene, address, serving })
+    }
+
+    /// From now on, this; requests that are held open get it too.
+    pub fn play(&self, scene: Scene) {
+        self.scene.send_replace(scene);
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn answer(mut stream: TcpStream, mut scenes: watch::Receiver<Scene>) -> Outcome {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        if stream.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    let request = String::from_utf8_lossy(&request).into_owned();
+    let line = request.lines().next().unwrap_or_default();
+    loop {
+        let scene = scenes.borrow_and_update().clone();
+        let text = match scene {
+            Scene::Good { index, .. } if line.contains(&format!("index={index} ")) => None,
+            Scene::Good { index, body } => Some(format!(
+                "HTTP/1.1 200 OK\r\nX-Consul-Index: {index}\r\nX-Consul-KnownLeader: true\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            )),
+            Scene::Raw(text) => Some(text),
+            Scene::Silence => None,
+        };
+        if let Some(text) = text {
+            stream.write_all(text.as_bytes()).await?;
+            return Ok(stream.shutdown().await?);
+        }
+        scenes.changed().await?;
+    }
+}
