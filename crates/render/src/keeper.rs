@@ -110,13 +110,13 @@ impl Keeper {
                     Ok(()) => self.hear(),
                     Err(_) => return Exit::Failed,
                 },
-                () = sleep_until(due.unwrap_or(self.memory.tend)), if due.is_some() => {
+                () = at(due) => {
                     let exit = self.act().await;
                     if let Some(exit) = exit.filter(|_| self.once) {
                         return exit;
                     }
                 }
-                () = sleep_until(self.memory.tend) => self.tend().await,
+                () = at(Some(self.memory.tend)) => self.tend().await,
             }
         }
     }
@@ -334,5 +334,15 @@ impl Keeper {
         });
         self.metrics.cut(&self.target.destination.path().display().to_string(), cut);
         cut
+    }
+}
+
+/// Waits for a moment; for ever without one. A moment that has come is not waited for: the runtime's clock ticks
+/// in whole milliseconds, and would round it up.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) if moment <= Instant::now() => {}
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
