@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use tests::{Outcome, Part, Shape, Stack, resident_mb, until, when};
+use tests::{Outcome, Part, Shape, Stack, Trouble, resident_mb, until, when};
 
 use crate::{
     Arguments,
@@ -42,7 +42,11 @@ pub async fn run(arguments: &Arguments, say: &Say) -> Outcome<Running> {
             match eyes.measure(&mut stack, fault, say).await {
                 Ok(cost) => costs.push(cost),
                 Err(trouble) => {
-                    failed = Some(trouble.during(format!("{} did not end well", fault.title())));
+                    let parts = stack.sentinels.iter().chain(&stack.redis).map(|redis| &redis.part);
+                    let logs =
+                        parts.chain([&stack.render.part]).map(Part::tail).collect::<Vec<_>>().join("\n");
+                    failed =
+                        Some(Trouble::new(format!("{} did not end well: {trouble}\n{logs}", fault.title())));
                     break;
                 }
             }
@@ -131,5 +135,5 @@ fn write(file: Option<&Path>, value: &Value) -> Outcome {
     let mut beside = file.as_os_str().to_owned();
     beside.push(".new");
     let staged = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
-    staged.map_err(|e| tests::Trouble::from(e).during(format!("writing {}", file.display())))
+    staged.map_err(|e| Trouble::from(e).during(format!("writing {}", file.display())))
 }

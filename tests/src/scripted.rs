@@ -1,6 +1,6 @@
 //! A server that answers as it is told, byte by byte: for answers that a real Consul gives only by accident.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,6 +21,8 @@ pub enum Scene {
         /// JSON.
         body: String,
     },
+    /// A whole answer by path below `/v1/`, for a client that asks once.
+    Answers(BTreeMap<String, String>),
     /// These bytes, after which the connection is closed.
     Raw(String),
     /// Nothing: the connection stays open.
@@ -81,11 +83,11 @@ async fn answer(mut stream: TcpStream, mut scenes: watch::Receiver<Scene>) -> Ou
         let scene = scenes.borrow_and_update().clone();
         let text = match scene {
             Scene::Good { index, .. } if line.contains(&format!("index={index} ")) => None,
-            Scene::Good { index, body } => Some(format!(
-                "HTTP/1.1 200 OK\r\nX-Consul-Index: {index}\r\nX-Consul-KnownLeader: true\r\n\
-                 Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-                body.len()
-            )),
+            Scene::Good { index, body } => Some(whole(index, &body)),
+            Scene::Answers(bodies) => {
+                let path = line.split(['?', ' ']).nth(1).unwrap_or_default().trim_start_matches("/v1/");
+                bodies.get(path).map(|body| whole(1, body))
+            }
             Scene::Raw(text) => Some(text),
             Scene::Silence => None,
         };
@@ -95,4 +97,12 @@ async fn answer(mut stream: TcpStream, mut scenes: watch::Receiver<Scene>) -> Ou
         }
         scenes.changed().await?;
     }
+}
+
+fn whole(index: u64, body: &str) -> String {
+    format!(
+        "HTTP/1.1 200 OK\r\nX-Consul-Index: {index}\r\nX-Consul-KnownLeader: true\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }

@@ -1,0 +1,66 @@
+//! What a template makes of given answers, byte by byte (`golden/CASE/`): `facts.json` holds the template, the
+//! environment and Consul's answers, `expected.cfg` the text, which a real HAProxy must find sound.
+//!
+//! After a wanted change of a template, `ROLECALL_BLESS=1` writes the expected texts anew; read the diff.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+use tempfile::tempdir;
+use tests::{Outcome, Scene, Scripted, Trouble, binary, found};
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(folder).expect("the cases").map(|entry| entry.expect("a case").path()).collect();
+    cases.sort();
+    cases
+}
+
+async fn rendered(case: &Path, out: &Path) -> Outcome<String> {
+    let facts: Value = serde_json::from_str(&fs::read_to_string(case.join("facts.json"))?)?;
+    let texts = |key: &str| -> BTreeMap<String, String> {
+        let all = facts[key].as_object().cloned().unwrap_or_default();
+        let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        all.into_iter().map(|(name, value)| (name, text(value))).collect()
+    };
+    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates");
+    let template = templates.join(facts["template"].as_str().unwrap_or_default());
+    let consul = Scripted::start(Scene::Answers(texts("answers"))).await?;
+    let mut render = Command::new(binary()?);
+    render.args(["render", "--once", "--consul-addr", consul.address(), "--template"]);
+    render.arg(format!("{}:{}", template.display(), out.display())).env_clear().envs(texts("env"));
+    // The server answers on this runtime, so the child must not block it.
+    let ran = tokio::task::spawn_blocking(move || render.output()).await??;
+    if !ran.status.success() {
+        return Err(Trouble::new(String::from_utf8_lossy(&ran.stderr)));
+    }
+    Ok(fs::read_to_string(out)?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn templates_become_what_they_became() -> Outcome {
+    let home = tempdir()?;
+    for case in cases() {
+        let out = home.path().join("haproxy.cfg");
+        let text = rendered(&case, &out).await.map_err(|t| t.during(case.display()))?;
+        let checked = Command::new(found("haproxy".as_ref())?).args(["-c", "-f"]).arg(&out).output()?;
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert_eq!(checked.status.code(), Some(0), "{}: {said}\n{text}", case.display());
+        assert!(!said.contains("[WARNING]"), "{}: {said}", case.display());
+        let blank = text.lines().find(|line| line.ends_with(char::is_whitespace));
+        assert_eq!(blank, None, "{}: blanks at the end of a line", case.display());
+        let expected = case.join("expected.cfg");
+        if env::var_os("ROLECALL_BLESS").is_some() {
+            fs::write(&expected, &text)?;
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        assert!(text == expected, "{}: expected\n{expected}\nand got\n{text}", case.display());
+    }
+    Ok(())
+}
