@@ -141,7 +141,7 @@ impl Eyes {
     /// Lets one fault happen and measures it.
     pub async fn measure(&self, stack: &mut Stack, fault: Fault, say: &Say) -> Outcome<Cost> {
         let old = self.sentinels.seen.last().ok_or_else(|| Trouble::new("no sentinel quorum yet"))?;
-        stack.routes_to(old).await?;
+        steady(stack, old, say).await?;
         let proxy = watch_proxy(stack.ports.write.number());
         say.line(&format!("{} of the master 127.0.0.1:{old}", fault.title()));
         let from = Instant::now();
@@ -212,6 +212,15 @@ impl Eyes {
         })
         .await
     }
+}
+
+/// Waits until the path is whole and every sentinel knows it: a fault before that measures the one before it.
+async fn steady(stack: &Stack, master: u16, say: &Say) -> Outcome {
+    say.line("waiting until every sentinel has heard from every replica, which it asks every 10 s");
+    for sentinel in &stack.sentinels {
+        sentinel.believes(LIMIT).await?;
+    }
+    stack.routes_to(master).await
 }
 
 /// Waits until an observer sees another master than `old`, and says so.

@@ -109,6 +109,20 @@ impl Redis {
         self.part.explain(calm.await)
     }
 
+    /// Waits until a sentinel has heard from each replica that it is one; it asks every 10 s. Before that, a
+    /// former master may be promoted by one sentinel and at once demoted by another that missed the demotion.
+    pub async fn believes(&self, limit: Duration) -> Outcome {
+        let believes = until(format!("{} to believe its replicas", self.part.name()), limit, async || {
+            let mut ask = redis::cmd("SENTINEL");
+            let replicas: Vec<BTreeMap<String, String>> =
+                self.ask(ask.arg("REPLICAS").arg(MASTER_NAME)).await?;
+            let is = |replica: &BTreeMap<String, String>, key| replica.get(key).is_some_and(|v| v == "slave");
+            let all = replicas.iter().all(|replica| is(replica, "flags") && is(replica, "role-reported"));
+            when(all, || format!("{replicas:?}"))
+        });
+        self.part.explain(believes.await)
+    }
+
     /// The port a sentinel gives to whoever asks for the master.
     pub async fn named(&self) -> Outcome<u16> {
         let (_, port): (String, u16) = self.ask(&get_master()).await?;

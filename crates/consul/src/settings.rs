@@ -92,6 +92,9 @@ impl ConsulSettings {
             retry: Retry::read(&mut section, mistakes),
             block_query_wait: wait(&mut section, mistakes),
         };
+        if settings.token.is_some() && settings.token_file.is_some() {
+            section.mistake("token_file", "is given beside token; leave one of them out", mistakes);
+        }
         section.finish(mistakes);
         settings.with_tokens(set("CONSUL_HTTP_TOKEN"), set("CONSUL_HTTP_TOKEN_FILE"), flags)
     }
@@ -104,7 +107,9 @@ impl ConsulSettings {
             "address": self.address,
             "token": self.token,
             "token_file": self.token_file,
-            "auth": self.auth.as_ref().map(|(user, _)| user),
+            "auth": self.auth.as_ref().map(|(user, password)| {
+                serde_json::json!({"username": user, "password": password})
+            }),
             "block_query_wait": show_duration(self.block_query_wait),
             "retry": {
                 "backoff": show_duration(self.retry.backoff),
@@ -159,20 +164,28 @@ fn base_address(text: &str, tls: Option<bool>) -> Result<String, String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold a user or password; use auth { username, password }".into());
     }
-    if url.port().is_none() && !text.contains(":80") && !text.contains(":443") {
+    if !names_port(&with_scheme) {
         let port = if url.scheme() == "https" { 8501 } else { 8500 };
         url.set_port(Some(port)).map_err(|()| format!("`{text}` has no host"))?;
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// Whether an address names its port; the URL itself forgets one that is its scheme's own.
+fn names_port(url: &str) -> bool {
+    let authority = url.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
+    authority.rsplit_once(':').is_some_and(|(host, port)| {
+        port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']'))
+    })
+}
+
 fn auth(section: &mut Section, env: Option<String>, mistakes: &mut Mistakes) -> Option<(String, Secret)> {
     let block = section.block("auth", mistakes).and_then(|mut auth| {
-        auth.bool("enabled", mistakes);
+        let enabled = auth.bool("enabled", mistakes).unwrap_or(true);
         let user = auth.string("username", mistakes);
         let password = auth.secret("password", mistakes);
         auth.finish(mistakes);
-        user.map(|user| (user, password.unwrap_or_default()))
+        user.filter(|_| enabled).map(|user| (user, password.unwrap_or_default()))
     });
     let pair = env.map(|pair| match pair.split_once(':') {
         Some((user, password)) => (user.to_owned(), Secret::new(password)),
@@ -287,6 +300,8 @@ mod tests {
             (&[("HOST_IP", "fd00::9")], "http://[fd00::9]:8500"),
             (&[("CONSUL_HTTP_ADDR", "consul.example:80"), ("HOST_IP", "10.0.0.9")], "http://consul.example"),
             (&[("CONSUL_HTTP_ADDR", "https://consul.example")], "https://consul.example:8501"),
+            (&[("CONSUL_HTTP_ADDR", "[fd00::80]")], "http://[fd00::80]:8500"),
+            (&[("CONSUL_HTTP_ADDR", "[fd00::80]:8600")], "http://[fd00::80]:8600"),
             (
                 &[("CONSUL_HTTP_ADDR", "consul.example:9000"), ("CONSUL_HTTP_SSL", "true")],
                 "https://consul.example:9000",

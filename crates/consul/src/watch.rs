@@ -24,6 +24,8 @@ pub struct Watched {
     pub answers: u64,
     /// Failures in a row.
     pub failures: u32,
+    /// Failures so far.
+    pub failed: u64,
     /// The present failure; the value is then the last known good one.
     pub trouble: Option<String>,
 }
@@ -97,6 +99,7 @@ impl Watched {
     /// Takes in a failure; true when it is a new one.
     fn fail(&mut self, trouble: &str) -> bool {
         self.failures = self.failures.saturating_add(1);
+        self.failed += 1;
         let news = self.trouble.as_deref() != Some(trouble);
         self.trouble = Some(trouble.to_owned());
         news

@@ -81,11 +81,12 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Hears SIGTERM and SIGINT, one at a time, from the moment it is made.
+/// Hears SIGTERM and SIGINT, one at a time, from the moment it is made. SIGHUP is told apart: it ends nothing.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
+    hangup: unix::Signal,
 }
 
 impl Signals {
@@ -94,14 +95,20 @@ impl Signals {
         Ok(Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
+            hangup: unix::signal(SignalKind::hangup())?,
         })
     }
 
     /// Waits for the next signal.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return Signal::Interrupt,
+                _ = self.terminate.recv() => return Signal::Terminate,
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP changes nothing: files are read at the start; restart to read them again");
+                }
+            }
         }
     }
 }

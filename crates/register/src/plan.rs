@@ -184,6 +184,8 @@ pub fn beat(want: &Desired, known: &Known, said: Option<Status>) -> Option<Statu
     match (entry.check.status, known) {
         // A registration brings the status along.
         (_, Known::Absent) => None,
+        // Nothing was registered or said yet: a heartbeat would overtake the registration.
+        (_, Known::Unknown) if said.is_none() => None,
         (Status::Passing, _) if known.is(entry) || said == Some(Status::Passing) => Some(Status::Passing),
         (Status::Passing, _) => None,
         (status, _) => Some(status),
@@ -292,7 +294,8 @@ pub(crate) mod tests {
             (&passing, &Known::Absent, good, None),
             (&critical, &ours, good, bad),
             (&critical, &foreign, None, bad),
-            (&critical, &Known::Unknown, None, bad),
+            (&critical, &Known::Unknown, None, None),
+            (&critical, &Known::Unknown, good, bad),
             (&critical, &Known::Absent, None, None),
             (&Desired::Undecided, &ours, good, None),
             (&Desired::Absent, &ours, good, None),

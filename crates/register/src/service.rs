@@ -42,7 +42,7 @@ pub struct Service {
     beats: watch::Sender<Beats>,
     drift: watch::Sender<Drift>,
     seconds: Histogram,
-    awaited: Vec<Awaited>,
+    awaited: Option<[Awaited; 2]>,
 }
 
 impl Service {
@@ -78,7 +78,7 @@ impl Service {
             beats: beats_board,
             drift: drift_board,
         };
-        let awaited = vec![
+        let awaited = [
             ready.await_for(format!(
                 "first answer of Redis at {} to the probe of {}",
                 config.probe.link.address, config.id
@@ -97,7 +97,7 @@ impl Service {
             beats,
             drift,
             seconds,
-            awaited,
+            awaited: Some(awaited),
         };
         (service, board)
     }
@@ -108,7 +108,7 @@ impl Service {
             me = self.identity() => me,
             () = leaving.signaled() => self.named(""),
         };
-        let awaited = std::mem::take(&mut self.awaited);
+        let awaited = self.awaited.take();
         let told = watch::channel(None::<Instant>).0;
         tokio::select! {
             () = self.keep(&me, &mut leaving, &told) => {}
@@ -163,13 +163,18 @@ impl Service {
     }
 
     /// Drops the guards one after the other, then never ends.
-    async fn readiness(&self, awaited: Vec<Awaited>) {
-        let mut awaited = awaited.into_iter();
-        let looked = self.outlook.belief.subscribe().wait_for(|belief| belief.role.is_some()).await.is_ok();
-        drop(awaited.next().filter(|_| looked));
-        let mut actual = self.actual.subscribe();
-        let held = actual.wait_for(|actual| matches!(actual.known, Known::Held(..))).await.is_ok();
-        drop(awaited.next().filter(|_| held));
+    async fn readiness(&self, awaited: Option<[Awaited; 2]>) {
+        let (looked, held) = awaited.map(|[looked, held]| (looked, held)).unzip();
+        let (mut belief, mut actual) = (self.outlook.belief.subscribe(), self.actual.subscribe());
+        let looks = async {
+            let _seen = belief.wait_for(|belief| belief.role.is_some()).await;
+            drop(looked);
+        };
+        let holds = async {
+            let _held = actual.wait_for(|actual| matches!(actual.known, Known::Held(..))).await;
+            drop(held);
+        };
+        tokio::join!(looks, holds);
         std::future::pending().await
     }
 

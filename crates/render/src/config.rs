@@ -115,7 +115,6 @@ impl RenderConfig {
             "admin": admin["admin"],
             "log": admin["log"],
             "once": self.once,
-            "dry": self.dry,
             "template": self.templates.iter().map(TemplateConfig::show).collect::<Vec<_>>(),
         })
     }
@@ -177,6 +176,8 @@ impl TemplateConfig {
         json!({
             "source": self.source,
             "destination": self.destination.path(),
+            "perms": self.destination.perms().map(|mode| format!("{mode:04o}")),
+            "create_dest_dirs": self.destination.creates_folders(),
             "wait": {"min": show_duration(self.wait.min), "max": show_duration(self.wait.max)},
             "command": self.command.as_ref().map(|command| &command.argv),
             "command_timeout": self.command.as_ref().map(|command| show_duration(command.timeout)),
@@ -217,6 +218,9 @@ fn patience(section: &mut Section, default: Patience, mistakes: &mut Mistakes) -
 
 fn command(section: &mut Section, mistakes: &mut Mistakes) -> Option<AfterWrite> {
     let timeout = section.duration("command_timeout", mistakes).unwrap_or(COMMAND_TIMEOUT);
+    if timeout.is_zero() {
+        section.mistake("command_timeout", "must be more than zero: a command is waited for", mistakes);
+    }
     let argv = section.words("command", mistakes)?;
     Some(AfterWrite { argv, timeout })
 }

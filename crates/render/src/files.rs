@@ -53,6 +53,18 @@ impl Destination {
         &self.path
     }
 
+    /// The mode that is asked for, whatever the file had.
+    #[must_use]
+    pub fn perms(&self) -> Option<u32> {
+        self.perms
+    }
+
+    /// Whether missing folders are made.
+    #[must_use]
+    pub fn creates_folders(&self) -> bool {
+        self.create_folders
+    }
+
     /// The present text; `None` when there is no file.
     pub fn read(&self) -> Result<Option<Vec<u8>>, FileError> {
         match fs::read(&self.path) {

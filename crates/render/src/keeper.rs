@@ -105,7 +105,8 @@ impl Keeper {
         loop {
             let due = self.memory.due();
             tokio::select! {
-                () = leaving.signaled() => return Exit::Done,
+                // Asked to render once and told to leave before: the file is not what it should be.
+                () = leaving.signaled() => return if self.once { Exit::Failed } else { Exit::Done },
                 heard = self.facts.changed() => match heard {
                     Ok(()) => self.hear(),
                     Err(_) => return Exit::Failed,
@@ -273,7 +274,7 @@ impl Keeper {
             }
         });
         if news {
-            tracing::error!(destination, error, "the new text is not in use; the last good one stays");
+            tracing::error!(destination, "{error}");
         }
         self.metrics.failed(&destination, outcome);
         self.metrics.state(&destination, State::Failed);
@@ -281,6 +282,7 @@ impl Keeper {
 
     fn print(&mut self, text: String) {
         self.awaited = None;
+        self.status.send_modify(|status| status.state = State::Applied);
         if self.memory.printed.back() != Some(&text) {
             print!("> {}\n{text}", self.target.destination.path().display());
             self.memory.printed = VecDeque::from([text]);

@@ -1,15 +1,20 @@
 //! What `render` counts, for Prometheus.
 
-use crate::{apply::Marks, status::State};
+use crate::{apply::Marks, facts::Facts, status::State};
 use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{
-        counter::Counter,
+        MetricType,
+        counter::{ConstCounter, Counter},
         family::Family,
-        gauge::Gauge,
+        gauge::{ConstGauge, Gauge},
         histogram::{Histogram, exponential_buckets},
     },
     registry::{Registry, Unit},
 };
+use std::fmt;
+use tokio::sync::watch;
 
 type Labels = Vec<(&'static str, String)>;
 type Seconds = Family<Labels, Histogram, fn() -> Histogram>;
@@ -27,13 +32,14 @@ const STATES: [State; 4] = [State::Waiting, State::Applied, State::Pending, Stat
 
 impl Metrics {
     /// Registers everything.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub fn register(registry: &mut Registry, facts: watch::Receiver<Facts>) -> Self {
         let metrics = Metrics {
             changes: Family::default(),
             cut: Family::default(),
             state: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
         };
+        registry.register_collector(Box::new(Queries(facts)));
         let registry = registry.sub_registry_with_prefix("rolecall_render");
         registry.register(
             "changes",
@@ -87,6 +93,37 @@ impl Metrics {
             let gauge = self.state.get_or_create(&labels(destination, "state", known.word())).clone();
             gauge.set(i64::from(known == state));
         }
+    }
+}
+
+/// The state of each question, read from what is known when Prometheus asks.
+#[derive(Debug)]
+struct Queries(watch::Receiver<Facts>);
+
+impl Collector for Queries {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
+        let facts = self.0.borrow().clone();
+        let mut trouble = out.encode_descriptor(
+            "rolecall_render_query_trouble",
+            "1 while Consul gives no good answer and the last one is kept",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (query, watched) in facts.iter() {
+            let value = i64::from(watched.trouble.is_some());
+            ConstGauge::new(value).encode(trouble.encode_family(&[("query", query.to_string())])?)?;
+        }
+        let mut failures = out.encode_descriptor(
+            "rolecall_render_query_failures",
+            "Requests to Consul that got no good answer",
+            None,
+            MetricType::Counter,
+        )?;
+        for (query, watched) in facts.iter() {
+            ConstCounter::new(watched.failed)
+                .encode(failures.encode_family(&[("query", query.to_string())])?)?;
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     keeper::{Keeper, Memory},
     metrics::Metrics,
     questions,
-    status::{self, TemplateStatus},
+    status::{self, State, TemplateStatus},
     template::{self, Template, TemplateError},
 };
 use ::config::{Environment, Mistakes, Place};
@@ -69,13 +69,14 @@ pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
         }
     };
     let mut registry = daemon_metrics::registry(env!("CARGO_PKG_VERSION"));
-    let metrics = Metrics::register(&mut registry);
     let ready = Ready::default();
     let (facts_tx, facts) = watch::channel(Facts::default());
+    let metrics = Metrics::register(&mut registry, facts.clone());
 
     let mut keepers = JoinSet::new();
     let (mut asked, mut statuses) = (vec![], vec![]);
     for (template, parsed) in config.templates.iter().zip(templates) {
+        metrics.state(&template.destination.path().display().to_string(), State::default());
         let (keeper, asks, status) = keeper(&config, template, parsed, &facts, &metrics, &ready);
         asked.push(asks);
         statuses.push(status);

@@ -1,16 +1,11 @@
 use super::*;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<RegisterConfig, String> {
-    let file = std::env::temp_dir().join(format!(
-        "rolecall-register-{}-{:p}.hcl",
-        std::process::id(),
-        text.as_ptr()
-    ));
-    std::fs::write(&file, text).unwrap();
+    let mut mistakes = Mistakes::default();
+    let top = config::parse("F", text, &mut mistakes);
     let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let loaded = RegisterConfig::load(std::slice::from_ref(&file), &env, &RegisterFlags::default());
-    std::fs::remove_file(&file).unwrap();
-    loaded.map_err(|mistakes| mistakes.to_string().replace(&*file.to_string_lossy(), "F"))
+    let read = RegisterConfig::read(top, &env, &RegisterFlags::default(), &mut mistakes);
+    mistakes.into_result(read).map_err(|mistakes| mistakes.to_string())
 }
 
 const FULL: &str = r#"

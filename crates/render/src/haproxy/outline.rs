@@ -1,12 +1,18 @@
 //! Reads a HAProxy configuration back: which servers each proxy names, and whose sessions its author wants cut.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+};
 
 /// What this program needs to know of a configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline {
-    /// `address:port` by proxy (backend or listen) and server name.
-    pub servers: BTreeMap<(String, String), String>,
+    /// Addresses by proxy (backend or listen) and server name; `None` where the text does not tell what HAProxy
+    /// makes of it: a host name, a variable, no port.
+    pub servers: BTreeMap<(String, String), Option<SocketAddr>>,
+    /// Proxies with servers that the text does not name one by one (`server-template`).
+    pub templated: BTreeSet<String>,
     /// Proxies whose servers carry `on-marked-down shutdown-sessions`: the author's word that sessions must not
     /// outlive a server there. A server that leaves such a proxy is treated like one marked down.
     pub cutting: BTreeSet<String>,
@@ -43,6 +49,11 @@ pub fn outline(config: &str) -> Outline {
                     }
                 }
             }
+            ["server-template", ..] => {
+                if let Section::Proxy(name) = &section {
+                    out.templated.insert(name.clone());
+                }
+            }
             _ => {}
         }
     }
@@ -76,10 +87,12 @@ fn cuts(options: &[&str]) -> bool {
     options.windows(2).any(|pair| pair == ["on-marked-down", "shutdown-sessions"])
 }
 
-/// An address as `show servers state` writes it: without a family prefix and brackets.
-fn address_of(word: &str) -> String {
+/// `address:port` of a server line, as far as it is a plain address: HAProxy takes IPv6 with and without brackets.
+pub(super) fn address_of(word: &str) -> Option<SocketAddr> {
     let bare = ["ipv4@", "ipv6@"].iter().find_map(|family| word.strip_prefix(family)).unwrap_or(word);
-    bare.replace(['[', ']'], "")
+    let (host, port) = bare.rsplit_once(':')?;
+    let host: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    Some(SocketAddr::new(host, port.parse().ok()?))
 }
 
 /// HAProxy's words: blanks part them, quotes and backslashes keep blanks, `#` begins a comment.
@@ -119,16 +132,22 @@ mod tests {
             "defaults\n  mode tcp\nbackend a\n  default-server inter 1s on-marked-down shutdown-sessions\n  \
              server r-0 10.0.0.1:6379 check # on-marked-down\n\
              listen b\n  bind :1\n  server x [::1]:80\n  server y ipv6@fd00::1:81 on-marked-down shutdown-sessions\n\
-             backend plain\n  server \"q s\" 10.0.0.2:1\n\
+             backend plain\n  server \"q s\" 10.0.0.2:1\n  server host localhost:1\n  server-template t 1-9 h:1\n\
              frontend f\n  server nonsense 1.1.1.1:1\n\
              defaults\n  default-server on-marked-down shutdown-sessions\nbackend c\n",
         );
         let servers: Vec<_> = out
             .servers
             .iter()
-            .map(|((proxy, server), address)| format!("{proxy}/{server}={address}"))
+            .map(|((proxy, server), address)| match address {
+                Some(address) => format!("{proxy}/{server}={address}"),
+                None => format!("{proxy}/{server}"),
+            })
             .collect();
-        assert_eq!(servers, ["a/r-0=10.0.0.1:6379", "b/x=::1:80", "b/y=fd00::1:81", "plain/q s=10.0.0.2:1"]);
+        let expected =
+            ["a/r-0=10.0.0.1:6379", "b/x=[::1]:80", "b/y=[fd00::1]:81", "plain/host", "plain/q s=10.0.0.2:1"];
+        assert_eq!(servers, expected);
+        assert_eq!(out.templated, ["plain"].map(String::from).into());
         assert_eq!(out.cutting, ["a", "b", "c"].map(String::from).into());
     }
 }

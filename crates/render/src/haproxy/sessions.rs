@@ -1,25 +1,31 @@
 //! Which sessions of an old worker must go: those to servers that the present configuration no longer names.
 
 use super::outline::Outline;
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
 /// The servers that a worker has (`show servers state`) and the configuration does not, by name and address, in
-/// proxies whose sessions are cut.
+/// proxies whose sessions are cut. A server whose address the configuration does not tell is held to be the same.
 #[must_use]
 pub fn departed(state: &str, now: &Outline, cutting: &BTreeSet<String>) -> BTreeSet<(String, String)> {
     let row = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         // Format 1: be_id be_name srv_id srv_name srv_addr … srv_port is the 19th column.
         let (proxy, server, address, port) = (words.get(1)?, words.get(3)?, words.get(4)?, words.get(18)?);
-        Some(((*proxy).to_owned(), (*server).to_owned(), format!("{address}:{port}")))
+        let address = address.parse::<IpAddr>().ok().zip(port.parse::<u16>().ok()).map(SocketAddr::from);
+        Some((((*proxy).to_owned(), (*server).to_owned()), address))
+    };
+    let departed = |name: &(String, String), had: Option<SocketAddr>| match now.servers.get(name) {
+        None => !now.templated.contains(&name.0),
+        Some(has) => has.is_some() && had.is_some() && *has != had,
     };
     state
         .lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(row)
-        .filter(|(proxy, _, _)| cutting.contains(proxy))
-        .map(|(proxy, server, address)| ((proxy, server), address))
-        .filter(|(name, address)| now.servers.get(name) != Some(address))
+        .filter(|(name, address)| cutting.contains(&name.0) && departed(name, *address))
         .map(|(name, _)| name)
         .collect()
 }
@@ -59,6 +65,8 @@ mod tests {
             ("backend redis_master\n", vec![r1.clone()]),
             ("", vec![r1.clone()]),
             ("backend redis_master\n server r1 127.0.0.1:17991 check\n", vec![]),
+            ("backend redis_master\n server r1 localhost:17991\n", vec![]),
+            ("backend redis_master\n server-template r 1 redis:1\n", vec![]),
         ] {
             assert_eq!(departed(STATE, &outline(config), &cutting), gone.into_iter().collect(), "{config}");
         }
