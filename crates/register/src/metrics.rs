@@ -1,7 +1,6 @@
 //! What Prometheus is told: read from the same values as the status page, at the moment it asks.
 
-use crate::{plan::Known, status::Board};
-use consul::Role;
+use crate::{plan::Known, role::Standing, status::Board};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -77,13 +76,13 @@ impl Boards {
     }
 
     fn roles(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "1 for the role that the instance had at the last successful look";
+        let help = "1 for what the instance is: master and replica get traffic, candidate and fenced do not";
         let mut family = out.encode_descriptor("rolecall_register_role", help, None, MetricType::Gauge)?;
         for board in &*self.0 {
-            for role in [Role::Master, Role::Replica] {
+            for standing in [Standing::Master, Standing::Replica, Standing::Candidate, Standing::Fenced] {
                 let mut labels = labels(&board.name, &board.id);
-                labels.push(("role".into(), role.tag().into()));
-                let has = board.belief.borrow().role == Some(role);
+                labels.push(("role".into(), standing.word().unwrap_or_default().into()));
+                let has = board.belief.borrow().standing == standing;
                 ConstGauge::new(f64::from(u8::from(has))).encode(family.encode_family(&labels)?)?;
             }
         }

@@ -3,9 +3,10 @@
 use crate::{
     plan::{Desired, Identity, desired},
     probe::Probe,
-    role::{Belief, Names, Sighting},
-    sentinel::Report,
+    role::{Belief, Claim, Evidence, Names, Sighting},
+    sentinel::{Report, hello::Hellos},
 };
+use consul::{Watched, wire};
 use daemon::clock::unix_millis;
 use std::time::Duration;
 use tokio::{
@@ -39,6 +40,42 @@ pub struct Outlook {
     pub glance: watch::Sender<Glance>,
 }
 
+/// What is known beside the instance's own word, as it comes in.
+#[derive(Debug)]
+pub struct Witnesses {
+    /// The Sentinels' answers.
+    pub report: watch::Receiver<Report>,
+    /// What they tell each other through this Redis.
+    pub hellos: watch::Receiver<Hellos>,
+    /// The service's rows in the catalog.
+    pub catalog: watch::Receiver<Watched>,
+}
+
+impl Witnesses {
+    async fn changed(&mut self) {
+        // A witness that is gone says nothing new.
+        tokio::select! {
+            Ok(()) = self.report.changed() => {}
+            Ok(()) = self.hellos.changed() => {}
+            Ok(()) = self.catalog.changed() => {}
+            else => std::future::pending().await,
+        }
+    }
+
+    fn evidence(&mut self, me: &Identity) -> Evidence {
+        let catalog = self.catalog.borrow_and_update();
+        let rows = catalog.value.as_deref().map(wire::instances).unwrap_or_default();
+        let others =
+            rows.into_iter().filter(|row| row.id != me.id && row.status == "passing" && row.claims_master());
+        let rival = others.filter_map(|row| Some(Claim { epoch: row.epoch()?, who: row.id })).max();
+        Evidence {
+            report: self.report.borrow_and_update().clone(),
+            hellos: self.hellos.borrow_and_update().clone(),
+            rival,
+        }
+    }
+}
+
 /// Looks every `every`, and at once when the instance gives a reason, until it is dropped. `timed` is told how
 /// long each look took.
 pub async fn observe(
@@ -46,7 +83,7 @@ pub async fn observe(
     every: Duration,
     me: &Identity,
     names: &Names,
-    mut report: watch::Receiver<Report>,
+    mut witnesses: Witnesses,
     out: &Outlook,
     timed: impl Fn(Duration),
 ) {
@@ -58,10 +95,10 @@ pub async fn observe(
             _ = ticks.tick() => { calm = true; true }
             // Once between two ticks, or a server that closes every connection would be asked without a pause.
             () = probe.disturbed(), if calm => { calm = false; true }
-            Ok(()) = report.changed() => false,
+            () = witnesses.changed() => false,
         };
-        let belief = out.belief.borrow().clone();
-        let belief = if look {
+        let mut belief = out.belief.borrow().clone();
+        if look {
             let began = Instant::now();
             let seen = probe.look().await;
             let took = began.elapsed();
@@ -71,11 +108,10 @@ pub async fn observe(
                 Err(error) => Sighting::Failure(error.to_string()),
             };
             out.noted(&sighting, took);
-            belief.saw(sighting, Instant::now())
-        } else {
-            belief.heard(&report.borrow_and_update(), names)
-        };
-        out.publish(me, belief);
+            belief = belief.saw(sighting, Instant::now());
+        }
+        let evidence = witnesses.evidence(me);
+        out.publish(me, belief.judged(&evidence, names, Instant::now()));
     }
 }
 
@@ -95,6 +131,7 @@ impl Outlook {
 
     fn publish(&self, me: &Identity, belief: Belief) {
         let wish = desired(me, &belief);
+        let early = wish == Desired::Undecided;
         self.belief.send_if_modified(|known| {
             let news = *known != belief;
             if news {
@@ -104,7 +141,8 @@ impl Outlook {
             news
         });
         self.desired.send_if_modified(|known| {
-            let news = *known != wish;
+            // What was said last stands until there is something better to say.
+            let news = *known != wish && !early;
             if news {
                 *known = wish;
             }
@@ -114,10 +152,10 @@ impl Outlook {
 }
 
 fn tell(id: &str, before: &Belief, after: &Belief) {
-    let shown = |belief: &Belief| belief.role.map_or("unknown", |role| role.tag());
-    if before.role != after.role || before.epoch != after.epoch {
+    let shown = |belief: &Belief| belief.standing.word().unwrap_or("unknown");
+    if after.is_settled() && (before.standing, before.epoch) != (after.standing, after.epoch) {
         let epoch = after.epoch.map_or("none".to_owned(), |epoch| epoch.to_string());
-        tracing::info!(id, role = shown(after), was = shown(before), epoch, "role");
+        tracing::info!(id, role = shown(after), was = shown(before), epoch, why = after.why, "role");
     }
     match (&before.failure, &after.failure) {
         (None, Some(error)) => tracing::warn!(id, %error, "the probe fails; the check turns critical"),
@@ -134,7 +172,7 @@ mod tests {
         plan::tests::{entry, me},
         probe::{Look, ProbeError},
         role::Life,
-        sentinel::{Answer, Named},
+        sentinel::{Answer, Named, Report},
     };
     use consul::{Role, Status};
     use std::{
@@ -179,13 +217,18 @@ mod tests {
         let (belief, believed) = watch::channel(Belief::new(sentinel));
         let (wish, desired) = watch::channel(Desired::Undecided);
         let out = Outlook { belief, desired: wish, glance: watch::channel(Glance::default()).0 };
-        let (report, reports) = watch::channel(Report::default());
+        let (report, reports) = watch::channel(Report::new(sentinel.then(|| "s".to_owned())));
         let (disturb, disturbed) = watch::channel(());
         let looks = Arc::new(AtomicUsize::new(0));
         let probe = Script(script.iter().copied().collect(), disturbed, Arc::clone(&looks));
         let names = Names([("10.0.0.7".to_owned(), 6379)].into());
         tokio::spawn(async move {
-            observe(probe, Duration::from_millis(200), &me(), &names, reports, &out, |_| {}).await;
+            let witnesses = Witnesses {
+                report: reports,
+                hellos: watch::channel(Hellos::default()).1,
+                catalog: watch::channel(Watched::default()).1,
+            };
+            observe(probe, Duration::from_millis(200), &me(), &names, witnesses, &out, |_| {}).await;
         });
         Stage { desired, belief: believed, report, disturb, looks }
     }
@@ -195,9 +238,17 @@ mod tests {
         let mut stage = start(&[Some(Role::Master), Some(Role::Master), None], true);
         stage.belief.wait_for(|belief| belief.role.is_some()).await.unwrap();
         assert_eq!(*stage.desired.borrow(), Desired::Undecided, "a master waits for the sentinels");
-        let said = Ok(Named { address: ("10.0.0.7".into(), 6379), run_id: None, epoch: 4 });
-        let answer = Answer { sentinel: "s".into(), asked: Some(Instant::now()), said };
-        stage.report.send_replace(Report { answers: vec![answer] });
+        let named = Named {
+            id: None,
+            address: ("10.0.0.7".into(), 6379),
+            run_id: None,
+            epoch: 4,
+            failover: None,
+            known: 1,
+            others: Default::default(),
+        };
+        let answer = Answer { asked: Some(Instant::now()), said: Ok(named) };
+        stage.report.send_replace(Report([("s".to_owned(), answer)].into()));
         let wish = stage.desired.wait_for(|wish| *wish != Desired::Undecided).await.unwrap().clone();
         assert_eq!(entry(&wish).meta["epoch"], "4");
         let critical = |wish: &Desired| entry(wish).check.status == Status::Critical;

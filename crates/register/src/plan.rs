@@ -1,6 +1,6 @@
 //! The whole policy: what Consul should say of the instance, and what to do about what it says now.
 
-use crate::role::Belief;
+use crate::role::{Belief, Standing};
 use consul::{HeldService, Registration, Role, Status, TtlCheck, instance::meta};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
@@ -54,24 +54,28 @@ pub enum Desired {
 /// What Consul should say of an instance of which this is believed.
 #[must_use]
 pub fn desired(me: &Identity, belief: &Belief) -> Desired {
-    if !belief.settled() {
+    if !belief.is_settled() {
         return Desired::Undecided;
     }
+    let role = belief.standing.role();
+    let epoch = belief.epoch.filter(|_| role == Some(Role::Master));
     let mut meta = me.meta.clone();
     let facts = [
-        (meta::ROLE, belief.role.map(|role| role.tag().to_owned())),
-        (meta::EPOCH, belief.epoch.map(|epoch| epoch.to_string())),
+        (meta::ROLE, belief.standing.word().map(str::to_owned)),
+        (meta::EPOCH, epoch.map(|epoch| epoch.to_string())),
         (meta::RUN_ID, belief.run_id().map(str::to_owned)),
     ];
     meta.extend(facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-    let status = match (&belief.failure, belief.role) {
-        (None, Some(_)) => Status::Passing,
+    let status = match (&belief.failure, belief.standing) {
+        (None, Standing::Master | Standing::Replica) => Status::Passing,
+        // It answers, and must not be written to: `?passing` leaves it out, and people see why.
+        (None, Standing::Candidate | Standing::Fenced) => Status::Warning,
         _ => Status::Critical,
     };
     let entry = Registration {
         id: me.id.clone(),
         name: me.service.clone(),
-        tags: me.tags.iter().cloned().chain(belief.role.map(|role| role.tag().to_owned())).collect(),
+        tags: me.tags.iter().cloned().chain(role.map(|role| role.tag().to_owned())).collect(),
         address: me.address.clone(),
         port: me.port,
         meta,
@@ -87,13 +91,11 @@ pub fn desired(me: &Identity, belief: &Belief) -> Desired {
 }
 
 fn output(belief: &Belief) -> String {
-    match (&belief.failure, belief.role, belief.epoch) {
+    match (&belief.failure, belief.standing.word(), belief.epoch) {
         (Some(why), _, _) => why.clone(),
-        (None, Some(Role::Master), Some(epoch)) => {
-            format!("ROLE says master; Sentinel named it in epoch {epoch}")
-        }
-        (None, Some(role), _) => format!("ROLE says {role}"),
-        (None, None, _) => "not looked at yet".into(),
+        (None, Some(word), Some(epoch)) => format!("{word} in epoch {epoch}: {}", belief.why),
+        (None, Some(word), None) => format!("{word}: {}", belief.why),
+        (None, None, _) => belief.why.clone(),
     }
 }
 
@@ -195,7 +197,7 @@ pub fn beat(want: &Desired, known: &Known, said: Option<Status>) -> Option<Statu
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::role::{Life, Sighting};
+    use crate::role::{Evidence, Life, Names, Sighting};
 
     pub(crate) fn me() -> Identity {
         Identity {
@@ -212,11 +214,15 @@ pub(crate) mod tests {
 
     pub(crate) fn seen(role: Role) -> Belief {
         let life = Life { run_id: Some("abc".into()), connection: 1 };
-        Belief::new(false).saw(Sighting::Answer { role, life }, Instant::now())
+        weigh(Belief::new(false).saw(Sighting::Answer { role, life }, Instant::now()))
+    }
+
+    fn weigh(belief: Belief) -> Belief {
+        belief.judged(&Evidence::default(), &Names::default(), Instant::now())
     }
 
     pub(crate) fn failed(belief: Belief) -> Belief {
-        belief.saw(Sighting::Failure("no answer".into()), Instant::now())
+        weigh(belief.saw(Sighting::Failure("no answer".into()), Instant::now()))
     }
 
     pub(crate) fn entry(want: &Desired) -> Registration {

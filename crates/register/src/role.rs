@@ -1,24 +1,26 @@
-//! From sightings to a belief: what this instance is, and under which of Sentinel's epochs it was named master.
+//! From sightings and witnesses to a belief: what this instance is, and in which of Sentinel's epochs it became it.
 //!
-//! `ROLE` alone proves little: a master that was replaced keeps answering `master` for about ten seconds. The
-//! epoch is what tells two masters apart, so it is only taken from an answer that names *this* instance.
+//! `ROLE` proves that a node is a replica, and no more than that a node takes itself for master: one that was replaced
+//! goes on doing so for about ten seconds, and all writes that it takes are lost. So a master is **crowned** by a
+//! majority of the known Sentinels, or by the one that is just promoting it; it **holds** the crown while nobody says
+//! otherwise; and it is **fenced** at once by a single witness of a later epoch, or by the Sentinel that has chosen
+//! another to promote. A stall or a restart forgets the crown.
 
-use crate::sentinel::{Answer, Named, Report};
+use crate::sentinel::{Named, Place, Report, hello::Hellos};
 use consul::Role;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
-/// Which life of the instance was seen: a restart, or a connection that tells nothing of one, begins another.
+/// One life of the instance's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// Redis' run id; `None` when the instance does not tell it.
+    /// Redis' run id, when it may be asked.
     pub run_id: Option<String>,
-    /// Number of the connection over which it was seen.
+    /// Counts the probe's connections: without a run id, a new one may be a new process.
     pub connection: u64,
 }
 
 impl Life {
-    /// Whether both are certainly the same life.
     fn is(&self, other: &Life) -> bool {
         match (&self.run_id, &other.run_id) {
             (Some(one), Some(other)) => one == other,
@@ -27,242 +29,277 @@ impl Life {
     }
 }
 
-/// One look at the instance.
+/// What one look saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sighting {
-    /// It answered.
+    /// The instance answered.
     Answer {
-        /// What it says it is.
+        /// What it takes itself for.
         role: Role,
-        /// Which life of it said so.
+        /// In which life.
         life: Life,
     },
     /// It did not, for this reason.
     Failure(String),
 }
 
-/// The names under which Sentinel may mean this instance.
+/// The addresses under which Sentinel may name this instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names(pub BTreeSet<(String, u16)>);
+pub struct Names(pub BTreeSet<Place>);
+
+/// Everything that is known beside the instance's own word.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// The Sentinels' own answers.
+    pub report: Report,
+    /// What they tell each other through this Redis.
+    pub hellos: Hellos,
+    /// The highest epoch in which another instance of the service is registered as master and passing.
+    pub rival: Option<Claim>,
+}
+
+/// Somebody's claim to be master.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// In which epoch.
+    pub epoch: u64,
+    /// Who, for people.
+    pub who: String,
+}
+
+/// What an instance is, after all that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It never answered.
+    Unknown,
+    /// It follows a master.
+    Replica,
+    /// It is the master.
+    Master,
+    /// It takes itself for master, and nobody who counts says so.
+    Candidate,
+    /// It takes itself for master, and another is.
+    Fenced,
+}
+
+impl Standing {
+    /// The value of `Meta.role`; `None` before anything is known.
+    #[must_use]
+    pub fn word(self) -> Option<&'static str> {
+        match self {
+            Standing::Unknown => None,
+            Standing::Replica => Some(Role::Replica.tag()),
+            Standing::Master => Some(Role::Master.tag()),
+            Standing::Candidate => Some("candidate"),
+            Standing::Fenced => Some("fenced"),
+        }
+    }
+
+    /// The role whose tag it carries; only these two get traffic.
+    #[must_use]
+    pub fn role(self) -> Option<Role> {
+        match self {
+            Standing::Master => Some(Role::Master),
+            Standing::Replica => Some(Role::Replica),
+            _ => None,
+        }
+    }
+}
 
 /// What is held to be true of the instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Belief {
-    /// The role of the last answer; kept through failures.
+    /// What it took itself for at the last good look.
     pub role: Option<Role>,
-    /// The highest epoch under which Sentinel named this instance, in this stint as master.
+    /// What it is.
+    pub standing: Standing,
+    /// Why, for people.
+    pub why: String,
+    /// The epoch in which it was crowned.
     pub epoch: Option<u64>,
-    /// Why the last look failed; `None` when it did not.
+    /// Why the last look failed.
     pub failure: Option<String>,
+    sentinel: bool,
     life: Option<Life>,
-    /// Answers asked for before this moment speak of an earlier stint.
+    seen: Option<Instant>,
+    /// Since when answers of Sentinels count: since this stretch as master began. `None` when it began before this
+    /// program looked, so that every answer speaks of it.
     stint: Option<Instant>,
-    looked: bool,
-    awaits_sentinel: bool,
+    /// The latest epoch in which another was named, by anybody.
+    other: Option<Claim>,
+    /// Since when a majority names this instance although another was named in a later epoch.
+    reborn: Option<Instant>,
+    settled: bool,
 }
 
+/// A gap between two good looks after which a crown is forgotten: no fail-over is decided faster (`down-after` is a
+/// second in the most eager deployments). It also catches this program's own freeze.
+const STALL: Duration = Duration::from_millis(500);
+/// Sentinel chooses whom to promote some 60 ms before it does (measured); a choice older than this is another story.
+const CHOICE: Duration = Duration::from_secs(2);
+/// After all Sentinels lost their memory, epochs begin again at zero. When a majority has named this instance for so
+/// long in spite of a later epoch of another, the later epoch is of a former time.
+const REBIRTH: Duration = Duration::from_secs(30);
+
 impl Belief {
-    /// Nothing is known; `sentinel` says whether one is to be asked.
+    /// Before the first look. Without Sentinels, the instance's own word is all there is.
     #[must_use]
     pub fn new(sentinel: bool) -> Self {
         Self {
             role: None,
+            standing: Standing::Unknown,
+            why: "not looked at yet".into(),
             epoch: None,
             failure: None,
+            sentinel,
             life: None,
+            seen: None,
             stint: None,
-            looked: false,
-            awaits_sentinel: sentinel,
+            other: None,
+            reborn: None,
+            settled: false,
         }
     }
 
-    /// Takes in one look that ended at `at`.
+    /// Takes in one look.
     #[must_use]
     pub fn saw(self, sighting: Sighting, at: Instant) -> Belief {
-        let Sighting::Answer { role, life } = sighting else {
-            let Sighting::Failure(why) = sighting else { return self };
-            return Belief { failure: Some(why), looked: true, awaits_sentinel: false, ..self };
+        let (role, life) = match sighting {
+            Sighting::Answer { role, life } => (role, life),
+            Sighting::Failure(why) => return Belief { failure: Some(why), ..self },
         };
-        let goes_on = self.role == Some(role) && self.life.as_ref().is_some_and(|known| known.is(&life));
-        let (epoch, stint) = match (goes_on, self.life.is_some()) {
+        let same = self.role == Some(role) && self.life.as_ref().is_some_and(|known| known.is(&life));
+        let awake = self.seen.is_some_and(|seen| at - seen <= STALL);
+        let (epoch, stint) = match (same && awake, self.life.is_some()) {
             (true, _) => (self.epoch, self.stint),
             (false, true) => (None, Some(at)),
-            // The first stint began before this program looked, so every answer speaks of it.
             (false, false) => (None, None),
         };
-        let awaits_sentinel = self.awaits_sentinel && role == Role::Master;
-        Belief {
-            role: Some(role),
-            epoch,
-            failure: None,
-            life: Some(life),
-            stint,
-            looked: true,
-            awaits_sentinel,
-        }
+        Belief { role: Some(role), life: Some(life), seen: Some(at), failure: None, epoch, stint, ..self }
     }
 
-    /// Takes in the last answers of the sentinels.
+    /// Weighs all that is known now.
     #[must_use]
-    pub fn heard(self, report: &Report, names: &Names) -> Belief {
-        if self.role != Some(Role::Master) {
-            return self;
+    pub fn judged(self, evidence: &Evidence, names: &Names, now: Instant) -> Belief {
+        let ballot = Ballot::count(&self, evidence, names, now);
+        let other = self.other.clone().max(ballot.other.clone());
+        let best = ballot.quorum.max(ballot.promoted).max(self.epoch);
+        let overtaken = other.as_ref().filter(|other| Some(other.epoch) > best);
+        let reborn = ballot.quorum.and(overtaken).map(|_| self.reborn.unwrap_or(now));
+        if reborn.is_some_and(|since| now - since >= REBIRTH) {
+            let born = Belief { other: None, reborn: None, epoch: ballot.quorum, ..self };
+            return born.stands(Standing::Master, "a majority of the Sentinels began to count anew");
         }
-        // An answer asked for before this stint began may speak of an earlier one.
-        let present = |answer: &&Answer| self.stint.is_none_or(|began| answer.asked >= Some(began));
-        let me = |named: &&Named| {
-            names.0.contains(&named.address)
-                || named.run_id.is_some() && named.run_id.as_deref() == self.run_id()
+        let (standing, why) = match (self.role, &ballot.successor, overtaken) {
+            (None, ..) => (Standing::Unknown, "it never answered".into()),
+            (Some(Role::Replica), ..) => (Standing::Replica, "ROLE says replica".into()),
+            (Some(Role::Master), ..) if !self.sentinel => (Standing::Master, "ROLE says master".into()),
+            (_, Some(successor), _) => {
+                (Standing::Fenced, format!("Sentinel promotes {successor} in its place"))
+            }
+            (_, _, Some(Claim { who, epoch })) => {
+                (Standing::Fenced, format!("{who} became master in epoch {epoch}"))
+            }
+            _ if ballot.quorum.is_some() => (Standing::Master, ballot.say()),
+            _ if ballot.promoted.is_some() => (Standing::Master, "Sentinel promotes it".into()),
+            _ if self.epoch.is_some() => (Standing::Master, format!("it holds: {}", ballot.say())),
+            _ => (Standing::Candidate, ballot.say()),
         };
-        let said = report.answers.iter().filter(present).filter_map(|answer| answer.said.as_ref().ok());
-        let epoch = said.filter(me).map(|named| named.epoch).max().max(self.epoch);
-        Belief { epoch, awaits_sentinel: self.awaits_sentinel && !report.complete(), ..self }
+        let epoch = if standing == Standing::Master { best } else { self.epoch };
+        let epoch = epoch.filter(|_| self.role == Some(Role::Master));
+        if standing == Standing::Candidate && !evidence.report.complete(self.stint) && self.failure.is_none() {
+            // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
+            return Belief { other, reborn, epoch, settled: false, ..self };
+        }
+        Belief { other, reborn, epoch, ..self }.stands(standing, why)
     }
 
-    /// The run id of the instance that was last seen.
+    fn stands(self, standing: Standing, why: impl Into<String>) -> Belief {
+        let settled = standing != Standing::Unknown || self.failure.is_some();
+        Belief { standing, why: why.into(), settled, ..self }
+    }
+
+    /// The run id at the last good look.
     #[must_use]
     pub fn run_id(&self) -> Option<&str> {
         self.life.as_ref()?.run_id.as_deref()
     }
 
-    /// Whether the instance answers as master and no sentinel has named it yet: time to ask often.
+    /// Whether it takes itself for master and is not known to be: then Sentinels are asked often.
     #[must_use]
-    pub fn unnamed(&self) -> bool {
-        self.role == Some(Role::Master) && self.failure.is_none() && self.epoch.is_none()
+    pub fn is_open(&self) -> bool {
+        self.sentinel
+            && self.role == Some(Role::Master)
+            && self.failure.is_none()
+            && (self.standing != Standing::Master || !self.settled)
     }
 
-    /// Whether enough is known to write anything at all. A program that was restarted must not take away the
-    /// epoch of a master that its predecessor wrote, so a master waits for the first round of answers.
+    /// Whether enough is known to say something in Consul.
     #[must_use]
-    pub fn settled(&self) -> bool {
-        self.looked && !(self.awaits_sentinel && self.unnamed())
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+}
+
+/// What the witnesses say of one instance.
+struct Ballot {
+    /// How many Sentinels name it, of how many known.
+    votes: (usize, usize),
+    /// The epoch in which a majority names it.
+    quorum: Option<u64>,
+    /// The epoch in which it is being promoted.
+    promoted: Option<u64>,
+    /// Who is being promoted in its place.
+    successor: Option<String>,
+    /// The latest epoch in which another is named.
+    other: Option<Claim>,
+}
+
+impl Ballot {
+    fn count(of: &Belief, evidence: &Evidence, names: &Names, now: Instant) -> Ballot {
+        let run_id = of.run_id();
+        let me =
+            |address: &Place, id: Option<&str>| names.0.contains(address) || id.is_some() && id == run_id;
+        let names_me = |named: &Named| me(&named.address, named.run_id.as_deref());
+        let report = &evidence.report;
+        let fresh = |asked: Instant| of.stint.is_none_or(|began| asked >= began);
+        // A choice was made shortly before the stint that it leads to.
+        let topical = |asked: Instant| now.saturating_duration_since(asked) <= CHOICE;
+        let voters: BTreeSet<&str> = report
+            .0
+            .iter()
+            .filter(|(_, answer)| answer.asked.is_some_and(fresh))
+            .filter_map(|(address, answer)| Some((address, answer.said.as_ref().ok()?)))
+            .filter(|(_, named)| names_me(named) && named.failover.is_none())
+            .map(|(address, named)| named.id.as_deref().unwrap_or(address))
+            .collect();
+        let named_me = report.said().filter(|(asked, named)| fresh(*asked) && names_me(named));
+        let choices =
+            || report.said().filter(|(asked, _)| topical(*asked)).filter_map(|(_, n)| n.failover.as_ref());
+        let mine = |choice: &&crate::sentinel::Failover| me(&choice.address, choice.run_id.as_deref());
+        let said = report.said().map(|(_, named)| named).filter(|named| !names_me(named));
+        let said = said.map(|named| (named.epoch, &named.address));
+        let heard = evidence.hellos.values().filter(|hello| !names.0.contains(&hello.address));
+        let heard = heard.map(|hello| (hello.epoch, &hello.address));
+        let claims =
+            said.chain(heard).map(|(epoch, (host, port))| Claim { epoch, who: format!("{host}:{port}") });
+        let votes = (voters.len(), report.known());
+        Ballot {
+            votes,
+            quorum: named_me.map(|(_, named)| named.epoch).max().filter(|_| votes.0 > votes.1 / 2),
+            promoted: choices().filter(mine).map(|choice| choice.epoch).max(),
+            successor: choices()
+                .find(|choice| !mine(choice))
+                .map(|c| format!("{}:{}", c.address.0, c.address.1)),
+            other: claims.chain(evidence.rival.clone()).max(),
+        }
+    }
+
+    fn say(&self) -> String {
+        let (votes, known) = self.votes;
+        format!("{votes} of {known} known Sentinels name it master")
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use Role::{Master, Replica};
-    use std::time::Duration;
-
-    enum Event {
-        Seen(Role, &'static str),
-        Unidentified(Role, u64),
-        Failed,
-        /// Address, run id, epoch; asked at the present step.
-        Says(u16, &'static str, u64),
-        /// The same, asked `.3` steps ago.
-        Said(u16, &'static str, u64, u32),
-        NoSentinel,
-    }
-    use Event::*;
-
-    const STEP: Duration = Duration::from_secs(1);
-
-    fn report(at: Instant, port: u16, run_id: &str, epoch: u64) -> Report {
-        let named = Named {
-            address: ("10.0.0.7".into(), port),
-            run_id: (!run_id.is_empty()).then(|| run_id.to_owned()),
-            epoch,
-        };
-        said(at, Ok(named))
-    }
-
-    fn said(at: Instant, said: Result<Named, String>) -> Report {
-        Report { answers: vec![Answer { sentinel: "s1:26379".into(), asked: Some(at), said }] }
-    }
-
-    fn believe(events: &[Event]) -> Belief {
-        let names = Names(BTreeSet::from([("10.0.0.7".into(), 6379)]));
-        let mut now = Instant::now();
-        let mut belief = Belief::new(true);
-        for event in events {
-            now += STEP;
-            let life = |run_id: &str| Life { run_id: Some(run_id.to_owned()), connection: 1 };
-            belief = match *event {
-                Seen(role, run_id) => belief.saw(Sighting::Answer { role, life: life(run_id) }, now),
-                Unidentified(role, connection) => {
-                    belief.saw(Sighting::Answer { role, life: Life { run_id: None, connection } }, now)
-                }
-                Failed => belief.saw(Sighting::Failure("no answer".into()), now),
-                Says(port, run_id, epoch) => belief.heard(&report(now, port, run_id, epoch), &names),
-                Said(port, run_id, epoch, ago) => {
-                    belief.heard(&report(now - STEP * ago, port, run_id, epoch), &names)
-                }
-                NoSentinel => belief.heard(&said(now, Err("down".into())), &names),
-            };
-        }
-        belief
-    }
-
-    #[test]
-    fn the_epoch_is_of_an_answer_that_names_this_instance() {
-        for (events, epoch, what) in [
-            (vec![Seen(Master, "a")], None, "nobody named it"),
-            (vec![Seen(Master, "a"), Says(6379, "", 3)], Some(3), "named by address"),
-            (vec![Seen(Master, "a"), Says(1, "a", 3)], Some(3), "named by run id"),
-            (vec![Seen(Master, "a"), Says(1, "b", 3)], None, "another is named"),
-            (vec![Unidentified(Master, 1), Says(1, "", 3)], None, "an unknown run id equals no unknown one"),
-            (vec![Seen(Replica, "a"), Says(6379, "a", 3)], None, "a replica has no epoch"),
-            (vec![Seen(Master, "a"), Says(6379, "", 3), Says(6379, "", 5)], Some(5), "it rises"),
-            (vec![Seen(Master, "a"), Says(6379, "", 3), Says(6379, "", 2)], Some(3), "and never falls"),
-            (vec![Seen(Master, "a"), Says(6379, "", 3), Says(1, "b", 4)], Some(3), "kept when replaced"),
-            (vec![Seen(Master, "a"), Says(6379, "", 3), NoSentinel], Some(3), "kept through silence"),
-            (vec![Seen(Master, "a"), Says(6379, "", 3), Failed, Seen(Master, "a")], Some(3), "and failures"),
-            (vec![Seen(Master, "a"), Says(6379, "", 3), Seen(Replica, "a")], None, "dropped by a replica"),
-            (vec![Seen(Master, "a"), Says(6379, "", 3), Seen(Master, "b")], None, "and by a restart"),
-            (
-                vec![Unidentified(Master, 1), Says(6379, "", 3), Unidentified(Master, 1)],
-                Some(3),
-                "one connection",
-            ),
-            (
-                vec![Unidentified(Master, 1), Says(6379, "", 3), Unidentified(Master, 2)],
-                None,
-                "without a run id a new connection may be a new process",
-            ),
-            (
-                vec![
-                    Seen(Master, "a"),
-                    Says(6379, "", 3),
-                    Seen(Replica, "a"),
-                    Seen(Master, "a"),
-                    Said(6379, "", 3, 2),
-                ],
-                None,
-                "an answer asked for before this stint speaks of the last one",
-            ),
-            (
-                vec![Seen(Master, "a"), Said(6379, "", 3, 5)],
-                Some(3),
-                "the first stint began before it was seen",
-            ),
-        ] {
-            assert_eq!(believe(&events).epoch, epoch, "{what}");
-        }
-    }
-
-    #[test]
-    fn a_failure_keeps_the_role() {
-        let belief = believe(&[Seen(Master, "a"), Says(6379, "", 3), Failed]);
-        assert_eq!((belief.role, belief.failure.as_deref()), (Some(Master), Some("no answer")));
-        assert!(!belief.unnamed(), "a silent master is not asked about often");
-        assert_eq!(believe(&[Failed]).role, None);
-    }
-
-    #[test]
-    fn nothing_is_said_before_enough_is_known() {
-        for (events, settled) in [
-            (vec![], false),
-            (vec![Failed], true),
-            (vec![Seen(Replica, "a")], true),
-            (vec![Seen(Master, "a")], false),
-            (vec![Seen(Master, "a"), NoSentinel], true),
-            (vec![Seen(Master, "a"), Says(6379, "", 3)], true),
-            (vec![Seen(Replica, "a"), Seen(Master, "a")], true),
-            (vec![Failed, Seen(Master, "a")], true),
-        ] {
-            assert_eq!(believe(&events).settled(), settled);
-        }
-    }
-}
+mod tests;

@@ -7,16 +7,19 @@ use crate::{
     drift::Drift,
     identity,
     leaving::{LeaveError, leave},
-    observe::{Glance, Outlook, observe},
+    observe::{Glance, Outlook, Witnesses, observe},
     plan::{Desired, Identity, Known},
-    probe::{link::Address, redis::RedisProbe},
+    probe::{
+        link::Address,
+        redis::{Listener, RedisProbe},
+    },
     readback::read_back,
     reconcile::{Actual, keep_entry},
     role::{Belief, Names},
-    sentinel::{Report, ask_all},
+    sentinel::{Report, ask::ask_all, hello::Hellos},
     status::Board,
 };
-use consul::{Client, Query};
+use consul::{Client, Query, Watched};
 use daemon::{
     ready::{Awaited, Ready},
     shutdown::Leaving,
@@ -55,7 +58,8 @@ impl Service {
         ready: &Ready,
     ) -> (Service, Board) {
         let sentinels = config.probe.sentinel.as_ref();
-        let report = Report::new(sentinels.map_or(&[], |sentinel| &sentinel.sentinels));
+        let asked = sentinels.iter().flat_map(|sentinel| &sentinel.sentinels);
+        let report = Report::new(asked.map(|link| link.address.to_string()));
         let (address, address_board) = watch::channel(config.address.clone());
         let (belief, belief_board) = watch::channel(Belief::new(sentinels.is_some()));
         let (desired, desired_board) = watch::channel(Desired::Undecided);
@@ -110,9 +114,10 @@ impl Service {
         };
         let awaited = self.awaited.take();
         let told = watch::channel(None::<Instant>).0;
+        let catalog = consul::watch(self.client.clone(), Query::health(&me.service, false));
         tokio::select! {
-            () = self.keep(&me, &mut leaving, &told) => {}
-            () = self.watch(&me) => {}
+            () = self.keep(&me, catalog.clone(), &mut leaving, &told) => {}
+            () = self.watch(&me, catalog) => {}
             () = self.readiness(awaited) => {}
             () = overdue(&told, limit / 2) => tracing::warn!(id = me.id, "a request to Consul does not end; leaving without it"),
         }
@@ -124,17 +129,27 @@ impl Service {
     }
 
     /// Looks and writes until it is time to leave and the last request is done.
-    async fn keep(&self, me: &Identity, leaving: &mut Leaving, told: &watch::Sender<Option<Instant>>) {
+    async fn keep(
+        &self,
+        me: &Identity,
+        catalog: watch::Receiver<Watched>,
+        leaving: &mut Leaving,
+        told: &watch::Sender<Option<Instant>>,
+    ) {
         let entry_agent = ConsulAgent::new(self.client.clone(), &me.service);
         let beat_agent = ConsulAgent::new(self.beating.clone(), &me.service);
         let wish = || self.outlook.desired.subscribe();
         let (beats, actual) = (self.beats.subscribe(), self.actual.subscribe());
-        let probe = RedisProbe::new(self.config.probe.link.clone(), self.config.probe.timeout);
+        let (hellos, heard) = watch::channel(Hellos::default());
+        let sentinel = self.config.probe.sentinel.as_ref();
+        let listener = sentinel.map(|sentinel| Listener { master: sentinel.master.clone(), hellos });
+        let probe = RedisProbe::new(self.config.probe.link.clone(), self.config.probe.timeout, listener);
+        let witnesses = Witnesses { report: self.report.subscribe(), hellos: heard, catalog };
         let names = self.names(me);
         let timed = |took: Duration| self.seconds.observe(took.as_secs_f64());
         let looking = async {
             tokio::select! {
-                () = observe(probe, self.config.probe.interval, me, &names, self.report.subscribe(), &self.outlook, timed) => {}
+                () = observe(probe, self.config.probe.interval, me, &names, witnesses, &self.outlook, timed) => {}
                 () = leaving.signaled() => {}
             }
             told.send_replace(Some(Instant::now()));
@@ -148,8 +163,7 @@ impl Service {
     }
 
     /// Listens to the Sentinels and to the catalog, without end.
-    async fn watch(&self, me: &Identity) {
-        let catalog = consul::watch(self.client.clone(), Query::health(&me.service, false));
+    async fn watch(&self, me: &Identity, catalog: watch::Receiver<Watched>) {
         let check = me.check_id();
         let (actual, beats) = (self.actual.subscribe(), self.beats.subscribe());
         let asking = async {

@@ -51,7 +51,9 @@ impl Board {
             "id": self.id,
             "address": *self.address.borrow(),
             "port": self.port,
-            "role": belief.role.map(|role| role.tag()),
+            "role": belief.standing.word(),
+            "why": belief.why,
+            "says": belief.role.map(|role| role.tag()),
             "epoch": belief.epoch,
             "run_id": belief.run_id(),
             "probe": self.probe(),
@@ -110,18 +112,23 @@ impl Board {
 
 fn sentinel(quorum: usize, report: &Report) -> Value {
     let errors: Vec<String> = report
-        .answers
+        .0
         .iter()
-        .filter_map(|answer| Some(format!("{}: {}", answer.sentinel, answer.said.as_ref().err()?)))
+        .filter_map(|(address, answer)| Some(format!("{address}: {}", answer.said.as_ref().err()?)))
         .collect();
     let named = report.newest();
     json!({
-        "ok": report.answers.len() - errors.len() >= quorum.min(report.answers.len().max(1)),
+        "ok": report.said().count() >= quorum.min(report.known().max(1)),
+        "answering": report.said().count(),
+        "known": report.known(),
         "named": named.map(|named| {
             let (host, port) = named.address.clone();
             crate::probe::link::Address::Tcp(host, port).to_string()
         }),
         "epoch": named.map(|named| named.epoch),
+        "promotes": report.said().find_map(|(_, named)| {
+            named.failover.as_ref().map(|failover| format!("{}:{}", failover.address.0, failover.address.1))
+        }),
         "error": (!errors.is_empty()).then(|| errors.join("; ")),
     })
 }
@@ -156,12 +163,13 @@ pub(crate) mod tests {
     use crate::{
         plan::{
             desired,
-            tests::{entry, held, me, seen},
+            tests::{entry, held, me},
         },
-        role::Names,
+        role::{Evidence, Life, Names, Sighting},
         sentinel::{Answer, Named},
     };
     use consul::{Role, Status};
+    use std::collections::BTreeMap;
     use tokio::time::Instant;
 
     fn rx<T>(value: T) -> watch::Receiver<T> {
@@ -169,11 +177,25 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn board() -> Board {
-        let named = Named { address: ("10.0.0.7".into(), 6379), run_id: None, epoch: 3 };
-        let answer = |said| Answer { sentinel: "s".into(), asked: Some(Instant::now()), said };
-        let report = Report { answers: vec![answer(Ok(named)), answer(Err("down".into()))] };
+        let named = Named {
+            id: None,
+            address: ("10.0.0.7".into(), 6379),
+            run_id: None,
+            epoch: 3,
+            failover: None,
+            known: 1,
+            others: Default::default(),
+        };
+        let answer = |said| Answer { asked: Some(Instant::now()), said };
+        let report = Report(BTreeMap::from([
+            ("s".to_owned(), answer(Ok(named))),
+            ("t".to_owned(), answer(Err("down".into()))),
+        ]));
         let names = Names([("10.0.0.7".to_owned(), 6379)].into());
-        let belief = seen(Role::Master).heard(&report, &names);
+        let evidence = Evidence { report: report.clone(), ..Evidence::default() };
+        let life = Life { run_id: Some("abc".into()), connection: 1 };
+        let seen = Belief::new(true).saw(Sighting::Answer { role: Role::Master, life }, Instant::now());
+        let belief = seen.judged(&evidence, &names, Instant::now());
         let want = desired(&me(), &belief);
         let actual = Actual { known: held(&entry(&want)), registrations: 2, ..Actual::default() };
         let said = Some(Status::Passing);
@@ -205,7 +227,12 @@ pub(crate) mod tests {
             ("/epoch", json!(3)),
             ("/run_id", json!("abc")),
             ("/probe", json!({"ok": true, "error": null, "latency_ms": 0.0, "at_ms": 7.0})),
-            ("/sentinel", json!({"ok": true, "named": "10.0.0.7:6379", "epoch": 3, "error": "s: down"})),
+            (
+                "/sentinel",
+                json!({"ok": true, "answering": 1, "known": 1, "named": "10.0.0.7:6379", "epoch": 3,
+                       "promotes": null, "error": "t: down"}),
+            ),
+            ("/says", json!("master")),
             ("/desired", json!({"tags": ["v7", "master"], "status": "passing"})),
             ("/agent/state", json!("in sync")),
             ("/agent/registrations", json!(2)),

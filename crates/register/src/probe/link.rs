@@ -4,10 +4,9 @@ use config::Secret;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ErrorKind, IntoConnectionInfo,
     ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo, RedisError, RedisFuture, RedisResult,
-    TlsCertificates, aio::MultiplexedConnection, io::AsyncDNSResolver,
+    TlsCertificates, Value, aio::MultiplexedConnection, from_redis_value_ref, io::AsyncDNSResolver,
 };
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
-use tokio::sync::watch;
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,17 +65,44 @@ pub enum LinkError {
     Redis(#[from] RedisError),
 }
 
+/// What the other end says unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Push {
+    /// The connection ended.
+    Closed,
+    /// A message of a channel that was subscribed to.
+    Message {
+        /// The channel.
+        channel: String,
+        /// What was published there.
+        text: String,
+    },
+}
+
+/// Who hears it.
+pub type Ear = Arc<dyn Fn(Push) + Send + Sync>;
+
+impl Push {
+    fn read(push: PushInfo) -> Option<Push> {
+        let text = |value: &Value| from_redis_value_ref::<String>(value).ok();
+        match (push.kind, push.data.as_slice()) {
+            (PushKind::Disconnection, _) => Some(Push::Closed),
+            (PushKind::Message, [channel, said]) | (PushKind::PMessage, [_, channel, said]) => {
+                Some(Push::Message { channel: text(channel)?, text: text(said)? })
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Link {
-    /// Connects and logs in. Told `closed`, it reports there when the server closes the connection while idle.
+    /// Connects and logs in. With an ear, it speaks the protocol in which the other end can say something unasked.
     ///
     /// Has no time limit of its own.
-    pub async fn open(
-        &self,
-        closed: Option<watch::Sender<bool>>,
-    ) -> Result<MultiplexedConnection, LinkError> {
+    pub async fn open(&self, ear: Option<Ear>) -> Result<MultiplexedConnection, LinkError> {
         // Only RESP3 tells that an idle connection ended; Redis before 6 does not speak it.
-        let protocol = if closed.is_some() { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
-        match self.open_with(protocol, closed).await {
+        let protocol = if ear.is_some() { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
+        match self.open_with(protocol, ear).await {
             Err(LinkError::Redis(error)) if error.kind() == ErrorKind::RESP3NotSupported => {
                 self.open_with(ProtocolVersion::RESP2, None).await
             }
@@ -87,7 +113,7 @@ impl Link {
     async fn open_with(
         &self,
         protocol: ProtocolVersion,
-        closed: Option<watch::Sender<bool>>,
+        ear: Option<Ear>,
     ) -> Result<MultiplexedConnection, LinkError> {
         let mut settings = RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
         if let Some(name) = &self.username {
@@ -103,10 +129,10 @@ impl Link {
         };
         // Every caller brings its own time limit.
         let mut config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        if let Some(closed) = closed {
-            config = config.set_push_sender(move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection {
-                    closed.send_replace(true);
+        if let Some(ear) = ear {
+            config = config.set_push_sender(move |push| {
+                if let Some(push) = Push::read(push) {
+                    ear(push);
                 }
                 Ok::<(), std::convert::Infallible>(())
             });

@@ -2,13 +2,16 @@
 
 use super::{
     Look, Probe, ProbeError,
-    link::{Link, LinkError},
+    link::{Ear, Link, LinkError, Push},
     remedy::explain,
 };
-use crate::role::Life;
+use crate::{
+    role::Life,
+    sentinel::hello::{self, Hellos, hello},
+};
 use consul::Role;
 use redis::{RedisError, Value, aio::MultiplexedConnection, cmd};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::timeout};
 
 /// A TLS handshake reads certificate files and costs some round trips, so it may take longer than a look.
@@ -21,6 +24,16 @@ pub struct RedisProbe {
     limit: Duration,
     connections: u64,
     open: Option<Open>,
+    hellos: Option<Listener>,
+}
+
+/// Where the Sentinels' words about one master go.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The master's name.
+    pub master: String,
+    /// What was heard.
+    pub hellos: watch::Sender<Hellos>,
 }
 
 struct Open {
@@ -30,21 +43,31 @@ struct Open {
 }
 
 impl RedisProbe {
-    /// Will look over `link`, giving each look `limit` to answer.
+    /// Will look over `link`, giving each look `limit` to answer; passes on what Sentinels say through this Redis.
     #[must_use]
-    pub fn new(link: Link, limit: Duration) -> Self {
-        Self { link, limit, connections: 0, open: None }
+    pub fn new(link: Link, limit: Duration, hellos: Option<Listener>) -> Self {
+        Self { link, limit, connections: 0, open: None, hellos }
     }
 
     async fn connect(&mut self) -> Result<Open, ProbeError> {
         let limit = if self.link.tls.is_some() { self.limit.max(HANDSHAKE) } else { self.limit };
         let (close, closed) = watch::channel(false);
-        let opened = timeout(limit, self.link.open(Some(close))).await;
+        let listener = self.hellos.clone();
+        let ear: Ear = Arc::new(move |push| match push {
+            Push::Closed => _ = close.send_replace(true),
+            Push::Message { text, .. } => listener.iter().for_each(|listener| listener.hear(&text)),
+        });
+        let opened = timeout(limit, self.link.open(Some(ear))).await;
         let mut connection =
             opened.map_err(|_| self.no_connection(limit))?.map_err(|error| self.unreachable(&error))?;
         self.connections += 1;
         let run_id =
             timeout(self.limit, run_id(&mut connection)).await.map_err(|_| self.silent(self.limit))?;
+        if self.hellos.is_some() {
+            // Without the right to subscribe, the Sentinels' answers have to do.
+            let subscribing = timeout(self.limit, connection.subscribe(hello::CHANNEL)).await;
+            let _denied = subscribing.map_err(|_| self.silent(self.limit))?;
+        }
         Ok(Open { connection, closed, life: Life { run_id, connection: self.connections } })
     }
 
@@ -107,6 +130,14 @@ impl RedisProbe {
         match strange {
             Strange::Sentinel => ProbeError::Sentinel { address: self.address() },
             Strange::Other(found) => ProbeError::Strange { address: self.address(), found },
+        }
+    }
+}
+
+impl Listener {
+    fn hear(&self, text: &str) {
+        if let Some((sentinel, word)) = hello(text, &self.master) {
+            self.hellos.send_if_modified(|hellos| hellos.insert(sentinel, word.clone()) != Some(word));
         }
     }
 }

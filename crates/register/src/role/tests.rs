@@ -1,0 +1,249 @@
+use super::*;
+use crate::sentinel::{Answer, Failover, hello::Hello};
+use Role::{Master, Replica};
+
+const ME: u16 = 6379;
+const OTHER: u16 = 6380;
+const MS: Duration = Duration::from_millis(1);
+
+/// A story: what happens, at which millisecond.
+struct Story {
+    start: Instant,
+    belief: Belief,
+    evidence: Evidence,
+    now: Instant,
+}
+
+fn place(port: u16) -> Place {
+    ("10.0.0.7".into(), port)
+}
+
+impl Story {
+    fn new() -> Story {
+        let start = Instant::now();
+        let report = Report::new(["s1", "s2", "s3"].map(String::from));
+        let evidence = Evidence { report, ..Evidence::default() };
+        Story { start, belief: Belief::new(true), evidence, now: start }
+    }
+
+    fn judge(&mut self, at: u64) -> &mut Self {
+        self.now = self.start + MS * u32::try_from(at).unwrap();
+        let names = Names(BTreeSet::from([place(ME)]));
+        self.belief = self.belief.clone().judged(&self.evidence, &names, self.now);
+        self
+    }
+
+    fn looks(&mut self, at: u64, sighting: Sighting) -> &mut Self {
+        let now = self.start + MS * u32::try_from(at).unwrap();
+        self.belief = self.belief.clone().saw(sighting, now);
+        self.judge(at)
+    }
+
+    fn seen(&mut self, at: u64, role: Role, run_id: &str) -> &mut Self {
+        let life = Life { run_id: Some(run_id.into()), connection: 1 };
+        self.looks(at, Sighting::Answer { role, life })
+    }
+
+    fn failed(&mut self, at: u64) -> &mut Self {
+        self.looks(at, Sighting::Failure("no answer".into()))
+    }
+
+    fn says(&mut self, at: u64, who: &str, port: u16, epoch: u64, promotes: Option<(u16, u64)>) -> &mut Self {
+        let failover = promotes.map(|(port, epoch)| Failover { address: place(port), run_id: None, epoch });
+        let named = Named {
+            id: None,
+            address: place(port),
+            run_id: None,
+            epoch,
+            failover,
+            known: 3,
+            others: BTreeSet::new(),
+        };
+        self.answers(at, who, Ok(named))
+    }
+
+    fn answers(&mut self, at: u64, who: &str, said: Result<Named, String>) -> &mut Self {
+        let asked = Some(self.start + MS * u32::try_from(at).unwrap());
+        self.evidence.report.0.insert(who.into(), Answer { asked, said });
+        self.judge(at)
+    }
+
+    fn silent(&mut self, at: u64) -> &mut Self {
+        for who in ["s1", "s2", "s3"] {
+            self.answers(at, who, Err("down".into()));
+        }
+        self
+    }
+
+    /// Two of three name this instance in `epoch`.
+    fn crowned(&mut self, at: u64, epoch: u64) -> &mut Self {
+        self.says(at, "s1", ME, epoch, None).says(at, "s2", ME, epoch, None)
+    }
+
+    fn is(&mut self, standing: Standing, epoch: Option<u64>, what: &str) -> &mut Self {
+        let belief = &self.belief;
+        assert_eq!((belief.standing, belief.epoch), (standing, epoch), "{what}: {}", belief.why);
+        self
+    }
+}
+
+#[test]
+fn a_master_is_crowned_by_a_majority() {
+    let mut story = Story::new();
+    story.seen(0, Master, "a").says(5, "s1", ME, 3, None);
+    assert!(!story.belief.is_settled(), "one of three has answered");
+    story.says(6, "s2", ME, 3, None).is(Standing::Master, Some(3), "two of three");
+    assert!(story.belief.is_settled() && !story.belief.is_open());
+
+    let mut story = Story::new();
+    story.seen(0, Master, "a").says(5, "s1", ME, 3, None).answers(5, "s2", Err("down".into()));
+    story.answers(6, "s3", Err("down".into())).is(Standing::Candidate, None, "one of three is none");
+    assert!(story.belief.is_settled() && story.belief.is_open());
+
+    let (mut named, mut story) = (Story::new(), Story::new());
+    named.says(5, "s1", ME, 3, None);
+    let mut answer = named.evidence.report.0["s1"].clone();
+    answer.said.as_mut().unwrap().id = Some("one".into());
+    for who in ["s1", "s2"] {
+        story.evidence.report.0.insert(who.into(), answer.clone());
+    }
+    story.seen(7, Master, "a");
+    assert_ne!(story.belief.standing, Standing::Master, "one Sentinel under two addresses has one vote");
+}
+
+#[test]
+fn a_promoted_replica_is_crowned_by_the_sentinel_that_promotes_it() {
+    let mut story = Story::new();
+    story.seen(0, Replica, "a").says(1, "s1", OTHER, 3, None).is(Standing::Replica, None, "it follows");
+    story.says(100, "s1", OTHER, 3, Some((ME, 4))).is(
+        Standing::Replica,
+        None,
+        "chosen, and not yet promoted",
+    );
+    story.seen(160, Master, "a").is(Standing::Master, Some(4), "at once, before a majority knows");
+    assert!(story.belief.is_settled());
+    story.silent(200).is(Standing::Master, Some(4), "also when that Sentinel dies");
+
+    let mut story = Story::new();
+    story.seen(0, Replica, "a").says(1, "s1", OTHER, 3, Some((ME, 4))).seen(400, Replica, "a");
+    story.seen(5000, Master, "a");
+    assert_ne!(story.belief.standing, Standing::Master, "an old choice crowns nobody");
+}
+
+#[test]
+fn a_master_is_fenced_by_one_witness() {
+    let start = || {
+        let mut story = Story::new();
+        story.seen(0, Master, "a").crowned(5, 3);
+        story
+    };
+    start().says(100, "s3", OTHER, 4, None).is(Standing::Fenced, Some(3), "a later epoch of another");
+    start().says(100, "s3", OTHER, 3, None).is(Standing::Master, Some(3), "no later epoch");
+    start().says(100, "s1", ME, 3, Some((OTHER, 4))).is(Standing::Fenced, Some(3), "its successor is chosen");
+    let mut story = start();
+    story.says(100, "s1", ME, 3, Some((OTHER, 4))).says(200, "s1", ME, 3, None);
+    story.is(Standing::Master, Some(3), "the fail-over was given up");
+    let mut story = start();
+    story.evidence.hellos.insert("x".into(), Hello { address: place(OTHER), epoch: 4 });
+    story.judge(100).is(Standing::Fenced, Some(3), "a hello");
+    let mut story = start();
+    story.evidence.rival = Some(Claim { epoch: 4, who: "redis-1".into() });
+    story.judge(100).is(Standing::Fenced, Some(3), "the catalog");
+    story.evidence.rival = None;
+    story.judge(200).is(Standing::Fenced, Some(3), "what was witnessed once stays true");
+    story.crowned(300, 5).is(Standing::Master, Some(5), "until it wins itself");
+}
+
+#[test]
+fn a_crown_is_held_through_silence_and_forgotten_by_a_stall() {
+    let start = || {
+        let mut story = Story::new();
+        story.seen(0, Master, "a").crowned(5, 3);
+        story
+    };
+    start().silent(100).seen(200, Master, "a").is(Standing::Master, Some(3), "no Sentinel speaks");
+    start().failed(200).seen(400, Master, "a").is(Standing::Master, Some(3), "a short stall");
+    let mut story = start();
+    story.silent(100).seen(800, Master, "a");
+    assert!(!story.belief.is_settled(), "after a stall, nothing is said before the Sentinels are asked anew");
+    story.silent(900).is(Standing::Candidate, None, "and nothing is held");
+    let mut story = start();
+    story.failed(200).failed(400).seen(800, Master, "a").crowned(810, 3);
+    story.is(Standing::Master, Some(3), "crowned again");
+    let mut story = start();
+    story.seen(200, Master, "b").silent(300).is(Standing::Candidate, None, "a restarted process begins anew");
+    let mut story = start();
+    story.seen(200, Replica, "a").is(Standing::Replica, None, "a replica has no epoch");
+}
+
+#[test]
+fn a_stale_master_that_wakes_up_is_no_master() {
+    let mut story = Story::new();
+    story.seen(0, Master, "a").crowned(5, 3).failed(200);
+    story.is(Standing::Master, Some(3), "it is silent; its check is critical");
+    // It wakes up while its successor is promoted, and the others do not know yet.
+    story.seen(2000, Master, "a").says(2010, "s1", ME, 3, Some((OTHER, 4))).says(2010, "s2", ME, 3, None);
+    story.says(2010, "s3", ME, 3, None).is(Standing::Fenced, None, "not even with a majority of yesterday");
+}
+
+#[test]
+fn epochs_that_began_anew_are_believed_after_a_while() {
+    let mut story = Story::new();
+    story.seen(0, Master, "a").says(1, "s3", OTHER, 9, None).crowned(5, 1);
+    story.is(Standing::Fenced, None, "another was named in a later epoch");
+    for at in (0..31_000).step_by(400) {
+        story.seen(at + 10, Master, "a").crowned(at + 20, 1);
+        story.says(at + 20, "s3", ME, 1, None);
+    }
+    story.is(Standing::Master, Some(1), "a majority has named it for half a minute");
+}
+
+#[test]
+fn without_sentinels_its_own_word_is_all_there_is() {
+    let life = Life { run_id: None, connection: 1 };
+    let belief = Belief::new(false).saw(Sighting::Answer { role: Master, life }, Instant::now());
+    let belief = belief.judged(&Evidence::default(), &Names::default(), Instant::now());
+    assert_eq!((belief.standing, belief.epoch, belief.is_open()), (Standing::Master, None, false));
+}
+
+/// Any order of looks, answers and silence: what always holds.
+#[test]
+fn no_order_of_events_breaks_the_rules() {
+    let mut random = 7_u64;
+    let mut next = |bound: u64| {
+        // Knuth's generator: the same stories on every run.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % bound
+    };
+    for _ in 0..2_000 {
+        let (mut story, mut at) = (Story::new(), 0);
+        for _ in 0..40 {
+            at += next(700);
+            let who = ["s1", "s2", "s3"][next(3) as usize];
+            let port = [ME, OTHER][next(2) as usize];
+            let promotes = (next(4) == 0).then(|| ([ME, OTHER][next(2) as usize], next(6)));
+            match next(6) {
+                0 => story.seen(at, Replica, "a"),
+                1 | 2 => story.seen(at, Master, ["a", "b"][usize::from(next(9) == 0)]),
+                3 => story.failed(at),
+                4 => story.answers(at, who, Err("down".into())),
+                _ => story.says(at, who, port, next(6), promotes),
+            };
+            let (belief, report) = (&story.belief, &story.evidence.report);
+            let master = belief.standing == Standing::Master && belief.is_settled();
+            let highest =
+                report.said().filter(|(_, n)| n.address == place(OTHER)).map(|(_, n)| n.epoch).max();
+            assert!(!master || belief.role == Some(Master), "only who says so is master");
+            assert!(!master || belief.epoch.is_some(), "no master without an epoch");
+            assert!(
+                !master || belief.epoch >= highest,
+                "no master below an epoch in which another was named"
+            );
+            assert!(
+                belief.standing.role() != Some(Replica)
+                    || belief.role == Some(Replica)
+                    || !belief.is_settled()
+            );
+        }
+    }
+}
