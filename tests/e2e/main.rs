@@ -4,6 +4,7 @@ mod bad_answers;
 mod bad_files;
 mod bad_input;
 mod denied;
+mod fenced;
 mod flip;
 mod forgotten;
 mod golden;

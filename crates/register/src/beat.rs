@@ -65,10 +65,21 @@ pub async fn keep_beating(
         tokio::select! {
             changed = desired.changed() => if changed.is_err() { return },
             Ok(()) = actual.changed() => {}
-            () = sleep_until(due), if status.is_some() => {}
+            () = sleep_until(due), if status.is_some() => {
+                // Frozen, perhaps together with the instance: what was believed then has to be looked at before it is
+                // said again.
+                if Instant::now() > due + OVERSLEPT {
+                    due = Instant::now() + LOOK;
+                }
+            }
         }
     }
 }
+
+/// A timer that comes so late was not late: the program did not run.
+const OVERSLEPT: Duration = Duration::from_millis(500);
+/// What a look and the Sentinels' answers may take.
+const LOOK: Duration = Duration::from_millis(600);
 
 fn pause(done: &Result<(), Refusal>, every: Duration, backoff: &mut Backoff) -> Duration {
     if done.is_err() {
@@ -170,6 +181,19 @@ mod tests {
         assert_eq!(stage.beaten().await, [], "a replica's entry does not pass for a master");
         stage.registered(&master);
         assert_eq!(stage.beaten().await, [Passing]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_that_was_frozen_waits_for_a_look() {
+        let stage = start();
+        let master = desired(&me(), &seen(Role::Master));
+        stage.registered(&master);
+        stage.desired.send_replace(master.clone());
+        assert_eq!(stage.beaten().await, [Status::Passing]);
+        tokio::time::advance(EVERY * 10).await;
+        assert_eq!(stage.beaten().await, [], "nothing is said of a belief from before the sleep");
+        stage.desired.send_replace(desired(&me(), &failed(seen(Role::Master))));
+        assert_eq!(stage.beaten().await, [Status::Critical], "what is seen then is told at once");
     }
 
     #[tokio::test(start_paused = true)]

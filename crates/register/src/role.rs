@@ -169,13 +169,19 @@ impl Belief {
             Sighting::Failure(why) => return Belief { failure: Some(why), ..self },
         };
         let same = self.role == Some(role) && self.life.as_ref().is_some_and(|known| known.is(&life));
-        let awake = self.seen.is_some_and(|seen| at - seen <= STALL);
+        let gap = self.seen.map(|seen| at - seen);
+        let awake = gap.is_some_and(|gap| gap <= STALL);
         let (epoch, stint) = match (same && awake, self.life.is_some()) {
             (true, _) => (self.epoch, self.stint),
             (false, true) => (None, Some(at)),
             (false, false) => (None, None),
         };
-        Belief { role: Some(role), life: Some(life), seen: Some(at), failure: None, epoch, stint, ..self }
+        // Without a failed look in between it was this program that slept: what it said last may be long untrue.
+        let slept = self.epoch.is_some() && epoch.is_none() && self.failure.is_none() && same;
+        let failure = gap.filter(|_| slept).map(|gap| {
+            format!("nothing was seen of it for {gap:?}; the Sentinels are asked whether it is still master")
+        });
+        Belief { role: Some(role), life: Some(life), seen: Some(at), failure, epoch, stint, ..self }
     }
 
     /// Weighs all that is known now.
@@ -207,7 +213,8 @@ impl Belief {
         };
         let epoch = if standing == Standing::Master { best } else { self.epoch };
         let epoch = epoch.filter(|_| self.role == Some(Role::Master));
-        if standing == Standing::Candidate && !evidence.report.complete(self.stint) && self.failure.is_none() {
+        if standing == Standing::Candidate && !evidence.report.complete(self.stint) && self.failure.is_none()
+        {
             // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
             return Belief { other, reborn, epoch, settled: false, ..self };
         }

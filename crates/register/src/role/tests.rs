@@ -165,7 +165,9 @@ fn a_crown_is_held_through_silence_and_forgotten_by_a_stall() {
     start().failed(200).seen(400, Master, "a").is(Standing::Master, Some(3), "a short stall");
     let mut story = start();
     story.silent(100).seen(800, Master, "a");
-    assert!(!story.belief.is_settled(), "after a stall, nothing is said before the Sentinels are asked anew");
+    assert!(story.belief.failure.is_some() && story.belief.is_settled(), "its own sleep is told at once");
+    story.seen(850, Master, "a");
+    assert!(!story.belief.is_settled(), "and nothing better is said before the Sentinels are asked anew");
     story.silent(900).is(Standing::Candidate, None, "and nothing is held");
     let mut story = start();
     story.failed(200).failed(400).seen(800, Master, "a").crowned(810, 3);
