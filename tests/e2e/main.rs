@@ -12,6 +12,7 @@ mod killed;
 mod old_workers;
 mod outage;
 mod parts;
+mod planned;
 mod refused;
 mod rooms;
 mod sigterm;

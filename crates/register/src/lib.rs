@@ -14,6 +14,8 @@
 //! | [`readback`] | and holds the catalog against the agent ([`drift`]); |
 //! | [`leaving`] | takes the entry away at the end. |
 //!
+//! [`failover`] stands beside this way: an order by hand, carried out once.
+//!
 //! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`status`] and
 //! [`metrics`] are what the name says. [`agent`] is the door to Consul.
 
@@ -21,6 +23,7 @@ pub mod agent;
 pub mod beat;
 pub mod config;
 pub mod drift;
+pub mod failover;
 pub mod identity;
 pub mod leaving;
 #[cfg(test)]

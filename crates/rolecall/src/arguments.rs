@@ -1,7 +1,7 @@
 //! What the command line may say.
 
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// Keeps roles of stateful servers in Consul, and HAProxy true to them.
 #[derive(Debug, Parser)]
@@ -19,6 +19,8 @@ pub enum Program {
     Register(Common),
     /// Runs beside HAProxy: renders its configuration from Consul and makes it use it
     Render(Render),
+    /// Switches the master by plan, without losing an acknowledged write
+    Failover(Failover),
     /// Checks configuration files (and the templates they name) and does nothing else
     Check {
         /// Configuration file or folder (HCL or JSON); may be repeated
@@ -51,6 +53,20 @@ pub struct Common {
     /// Print the effective configuration without secrets, and end
     #[arg(long)]
     pub print_config: bool,
+}
+
+/// What `failover` takes besides.
+#[derive(Args, Debug)]
+pub struct Failover {
+    /// What both programs take.
+    #[command(flatten)]
+    pub common: Common,
+    /// Name or id of the service, where the configuration has several
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// How long writes may be paused before it is given up
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = config::parse_duration)]
+    pub timeout: Duration,
 }
 
 /// What `render` takes besides.

@@ -1,8 +1,8 @@
-//! The one binary: `rolecall register`, `rolecall render`, `rolecall check`.
+//! The one binary: `rolecall register`, `rolecall render`, `rolecall failover`, `rolecall check`.
 
 mod arguments;
 
-use arguments::{Arguments, Common, Program};
+use arguments::{Arguments, Common, Failover, Program};
 use clap::Parser;
 use config::{Environment, Mistakes};
 use daemon::{exit::Exit, telemetry};
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let exit = match arguments.program {
         Program::Register(common) => register(&common, &env),
         Program::Render(flags) => render(&flags.common, &flags.flags(), env),
+        Program::Failover(order) => failover(&order, &env),
         Program::Check { config } => check(&config, env),
     };
     exit.into()
@@ -58,6 +59,30 @@ fn render(common: &Common, flags: &render::Flags, env: Environment) -> Exit {
     }
     telemetry::init(loaded.config.admin.level, loaded.config.admin.json);
     daemon::run(RENDER_LIMIT, |leaving| render::run(loaded, leaving))
+}
+
+fn failover(order: &Failover, env: &Environment) -> Exit {
+    let common = &order.common;
+    let config = match register::RegisterConfig::load(&common.config, env, &common.register_flags()) {
+        Ok(config) => config,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let (service, limit) = (order.service.clone(), order.timeout);
+    telemetry::init(config.admin.level, config.admin.json);
+    // A switch in progress is not stopped half-way: it has a limit of its own.
+    daemon::run(limit * 2, async move |_| {
+        let say = |text: &str| println!("{text}");
+        match register::failover::failover(&config, service.as_deref(), limit, say).await {
+            Ok(done) => {
+                println!("switched from {} to {}; no acknowledged write was lost", done.from, done.to);
+                Exit::Done
+            }
+            Err(error) => {
+                eprintln!("failover {error}");
+                Exit::Failed
+            }
+        }
+    })
 }
 
 /// A file is checked as the program that it is for: what it holds, services or templates, tells which.
