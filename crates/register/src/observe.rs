@@ -6,7 +6,7 @@ use crate::{
     role::{Belief, Claim, Evidence, Names, Sighting},
     sentinel::{Report, hello::Hellos},
 };
-use consul::{Watched, wire};
+use consul::{Watched, instance::meta, wire};
 use daemon::clock::unix_millis;
 use std::time::Duration;
 use tokio::{
@@ -65,6 +65,8 @@ impl Witnesses {
     fn evidence(&mut self, me: &Identity) -> Evidence {
         let catalog = self.catalog.borrow_and_update();
         let rows = catalog.value.as_deref().map(wire::instances).unwrap_or_default();
+        let mine = rows.iter().find(|row| row.id == me.id && row.claims_master());
+        let own = mine.and_then(|row| Some((row.meta.get(meta::RUN_ID)?.clone(), row.epoch()?)));
         let others =
             rows.into_iter().filter(|row| row.id != me.id && row.status == "passing" && row.claims_master());
         let rival = others.filter_map(|row| Some(Claim { epoch: row.epoch()?, who: row.id })).max();
@@ -72,6 +74,8 @@ impl Witnesses {
             report: self.report.borrow_and_update().clone(),
             hellos: self.hellos.borrow_and_update().clone(),
             rival,
+            own,
+            unread: catalog.value.is_none() && catalog.trouble.is_none(),
         }
     }
 }

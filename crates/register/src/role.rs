@@ -4,7 +4,8 @@
 //! goes on doing so for about ten seconds, and all writes that it takes are lost. So a master is **crowned** by a
 //! majority of the known Sentinels, or by the one that is just promoting it; it **holds** the crown while nobody says
 //! otherwise; and it is **fenced** at once by a single witness of a later epoch, or by the Sentinel that has chosen
-//! another to promote. A stall or a restart forgets the crown.
+//! another to promote. A stall or a restart forgets the crown, unless all Sentinels are silent: their silence is no
+//! witness against it.
 
 use crate::sentinel::{Named, Place, Report, hello::Hellos};
 use consul::Role;
@@ -56,6 +57,10 @@ pub struct Evidence {
     pub hellos: Hellos,
     /// The highest epoch in which another instance of the service is registered as master and passing.
     pub rival: Option<Claim>,
+    /// The crown that this instance still has in the catalog, from before this program started: its run id and epoch.
+    pub own: Option<(String, u64)>,
+    /// Whether the catalog has not been read yet, nor found to be out of reach.
+    pub unread: bool,
 }
 
 /// Somebody's claim to be master.
@@ -122,6 +127,8 @@ pub struct Belief {
     sentinel: bool,
     life: Option<Life>,
     seen: Option<Instant>,
+    /// The crown of this life that a stall took away: good for as long as no Sentinel says anything at all.
+    lapsed: Option<u64>,
     /// Since when answers of Sentinels count: since this stretch as master began. `None` when it began before this
     /// program looked, so that every answer speaks of it.
     stint: Option<Instant>,
@@ -154,6 +161,7 @@ impl Belief {
             sentinel,
             life: None,
             seen: None,
+            lapsed: None,
             stint: None,
             other: None,
             reborn: None,
@@ -181,7 +189,8 @@ impl Belief {
         let failure = gap.filter(|_| slept).map(|gap| {
             format!("nothing was seen of it for {gap:?}; the Sentinels are asked whether it is still master")
         });
-        Belief { role: Some(role), life: Some(life), seen: Some(at), failure, epoch, stint, ..self }
+        let lapsed = self.epoch.or(self.lapsed).filter(|_| same && role == Role::Master);
+        Belief { role: Some(role), life: Some(life), seen: Some(at), failure, epoch, lapsed, stint, ..self }
     }
 
     /// Weighs all that is known now.
@@ -189,7 +198,14 @@ impl Belief {
     pub fn judged(self, evidence: &Evidence, names: &Names, now: Instant) -> Belief {
         let ballot = Ballot::count(&self, evidence, names, now);
         let other = self.other.clone().max(ballot.other.clone());
-        let best = ballot.quorum.max(ballot.promoted).max(self.epoch);
+        let silent = evidence.report.said().next().is_none() && evidence.report.complete(self.stint);
+        let own = evidence
+            .own
+            .as_ref()
+            .filter(|(run_id, _)| self.run_id() == Some(run_id))
+            .map(|(_, epoch)| *epoch);
+        let held = self.epoch.or(self.lapsed.max(own).filter(|_| silent));
+        let best = ballot.quorum.max(ballot.promoted).max(held);
         let overtaken = other.as_ref().filter(|other| Some(other.epoch) > best);
         let reborn = ballot.quorum.and(overtaken).map(|_| self.reborn.unwrap_or(now));
         if reborn.is_some_and(|since| now - since >= REBIRTH) {
@@ -208,13 +224,13 @@ impl Belief {
             }
             _ if ballot.quorum.is_some() => (Standing::Master, ballot.say()),
             _ if ballot.promoted.is_some() => (Standing::Master, "Sentinel promotes it".into()),
-            _ if self.epoch.is_some() => (Standing::Master, format!("it holds: {}", ballot.say())),
+            _ if held.is_some() => (Standing::Master, format!("it holds: {}", ballot.say())),
             _ => (Standing::Candidate, ballot.say()),
         };
         let epoch = if standing == Standing::Master { best } else { self.epoch };
         let epoch = epoch.filter(|_| self.role == Some(Role::Master));
-        if standing == Standing::Candidate && !evidence.report.complete(self.stint) && self.failure.is_none()
-        {
+        let early = !evidence.report.complete(self.stint) || evidence.unread;
+        if standing == Standing::Candidate && early && self.failure.is_none() {
             // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
             return Belief { other, reborn, epoch, settled: false, ..self };
         }

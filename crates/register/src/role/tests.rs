@@ -168,12 +168,32 @@ fn a_crown_is_held_through_silence_and_forgotten_by_a_stall() {
     assert!(story.belief.failure.is_some() && story.belief.is_settled(), "its own sleep is told at once");
     story.seen(850, Master, "a");
     assert!(!story.belief.is_settled(), "and nothing better is said before the Sentinels are asked anew");
-    story.silent(900).is(Standing::Candidate, None, "and nothing is held");
+    story.says(900, "s1", OTHER, 3, None).answers(900, "s2", Err("down".into())).answers(
+        900,
+        "s3",
+        Err("down".into()),
+    );
+    story.is(Standing::Fenced, None, "one that names another is heard, also in the same epoch");
+    let mut story = start();
+    story.silent(100).seen(800, Master, "a").seen(850, Master, "a").silent(900);
+    story.is(Standing::Master, Some(3), "silence of all Sentinels is no witness");
+    story.evidence.rival = Some(Claim { epoch: 4, who: "redis-1".into() });
+    story.judge(950).is(Standing::Fenced, Some(3), "a later epoch in the catalog is one");
     let mut story = start();
     story.failed(200).failed(400).seen(800, Master, "a").crowned(810, 3);
     story.is(Standing::Master, Some(3), "crowned again");
     let mut story = start();
     story.seen(200, Master, "b").silent(300).is(Standing::Candidate, None, "a restarted process begins anew");
+    let mut story = Story::new();
+    story.evidence.own = Some(("a".into(), 3));
+    story.seen(0, Master, "a").silent(100).is(
+        Standing::Master,
+        Some(3),
+        "the catalog remembers for a new agent",
+    );
+    let mut story = Story::new();
+    story.evidence.own = Some(("z".into(), 3));
+    story.seen(0, Master, "a").silent(100).is(Standing::Candidate, None, "but only the same process");
     let mut story = start();
     story.seen(200, Replica, "a").is(Standing::Replica, None, "a replica has no epoch");
 }
