@@ -40,6 +40,14 @@ fn instead() -> Vec<(Scene, &'static str)> {
         (reply("403 Forbidden", "Permission denied"), "Consul answered 403"),
         (reply("429 Too Many Requests", "slow down"), "Consul answered 429"),
         (reply("404 Not Found", "404 page not found"), "Consul answered 404"),
+        (
+            Scene::Raw(
+                "HTTP/1.1 200 OK\r\nX-Consul-Index: 9\r\nX-Consul-Results-Filtered-By-ACLs: true\r\n\
+                 Content-Length: 2\r\n\r\n[]"
+                    .into(),
+            ),
+            "what the token may not read",
+        ),
         (Scene::Raw("SSH-2.0-OpenSSH_9.2\r\n".into()), "cannot be reached"),
     ]
 }
@@ -132,5 +140,29 @@ async fn nobody_at_consuls_address_is_said_and_waited_for() -> Outcome {
     assert_eq!(status, 503);
     assert!(text.contains("first text of"), "{text}");
     assert!(!home.path().join("out").exists());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_of_the_environment_gets_no_question_and_no_token() -> Outcome {
+    let home = tempdir()?;
+    let (template, out) = (home.path().join("t.hbs"), home.path().join("out"));
+    fs::write(&template, TEMPLATE)?;
+    let (consul, proxy) = (Scripted::start(good(10, "web-0")).await?, Scripted::start(good(10, "proxy")).await?);
+    let config = format!(
+        "consul {{\n  address = \"{}\"\n}}\ntemplate {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n",
+        consul.address(),
+        template.display(),
+        out.display()
+    );
+    let pair = |name: &str, value: String| (name.to_owned(), value);
+    let through = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        .map(|name| pair(name, format!("http://{}", proxy.address())));
+    let environment = through.into_iter().chain([pair("CONSUL_HTTP_TOKEN", "s3cret".into())]).collect();
+    let render = Rolecall::start("render", "render", home.path(), &config, environment)?;
+    render.ready().await?;
+    assert_eq!(fs::read_to_string(&out)?, "web-0 \n");
+    assert_eq!(proxy.asked(), "", "the proxy was asked");
+    assert!(consul.asked().contains("x-consul-token: s3cret"), "{}", consul.asked());
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! A server that answers as it is told, byte by byte: for answers that a real Consul gives only by accident.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -34,6 +37,7 @@ pub enum Scene {
 pub struct Scripted {
     scene: Arc<watch::Sender<Scene>>,
     address: String,
+    heard: Arc<Mutex<String>>,
     serving: JoinHandle<()>,
 }
 
@@ -44,18 +48,25 @@ impl Scripted {
         let address = listener.local_addr()?.to_string();
         let scene = Arc::new(watch::channel(first).0);
         let playing = Arc::clone(&scene);
+        let heard = Arc::new(Mutex::new(String::new()));
+        let hearing = Arc::clone(&heard);
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // A client that goes away in the middle is part of the play.
-                tokio::spawn(answer(stream, playing.subscribe()));
+                tokio::spawn(answer(stream, playing.subscribe(), Arc::clone(&hearing)));
             }
         });
-        Ok(Scripted { scene, address, serving })
+        Ok(Scripted { scene, address, heard, serving })
     }
 
     /// From now on, this; requests that are held open get it too.
     pub fn play(&self, scene: Scene) {
         self.scene.send_replace(scene);
+    }
+
+    /// All requests so far, as they came.
+    pub fn asked(&self) -> String {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// `host:port`.
@@ -70,7 +81,11 @@ impl Drop for Scripted {
     }
 }
 
-async fn answer(mut stream: TcpStream, mut scenes: watch::Receiver<Scene>) -> Outcome {
+async fn answer(
+    mut stream: TcpStream,
+    mut scenes: watch::Receiver<Scene>,
+    heard: Arc<Mutex<String>>,
+) -> Outcome {
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         if stream.read_buf(&mut request).await? == 0 {
@@ -78,6 +93,7 @@ async fn answer(mut stream: TcpStream, mut scenes: watch::Receiver<Scene>) -> Ou
         }
     }
     let request = String::from_utf8_lossy(&request).into_owned();
+    heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(&request);
     let line = request.lines().next().unwrap_or_default();
     loop {
         let scene = scenes.borrow_and_update().clone();
