@@ -12,5 +12,7 @@ mod old_workers;
 mod outage;
 mod parts;
 mod refused;
+mod reloads;
 mod rooms;
 mod sigterm;
+mod sweeps;

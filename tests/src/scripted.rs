@@ -26,6 +26,13 @@ pub enum Scene {
     },
     /// A whole answer by path below `/v1/`, for a client that asks once.
     Answers(BTreeMap<String, String>),
+    /// A whole answer with this index by path below `/v1/`; requests that already wait on the index are held open.
+    Changing {
+        /// `X-Consul-Index`.
+        index: u64,
+        /// JSON by path.
+        bodies: BTreeMap<String, String>,
+    },
     /// These bytes, after which the connection is closed.
     Raw(String),
     /// Nothing: the connection stays open.
@@ -95,15 +102,18 @@ async fn answer(
     let request = String::from_utf8_lossy(&request).into_owned();
     heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(&request);
     let line = request.lines().next().unwrap_or_default();
+    let path = line.split(['?', ' ']).nth(1).unwrap_or_default().trim_start_matches("/v1/");
     loop {
         let scene = scenes.borrow_and_update().clone();
         let text = match scene {
-            Scene::Good { index, .. } if line.contains(&format!("index={index} ")) => None,
-            Scene::Good { index, body } => Some(whole(index, &body)),
-            Scene::Answers(bodies) => {
-                let path = line.split(['?', ' ']).nth(1).unwrap_or_default().trim_start_matches("/v1/");
-                bodies.get(path).map(|body| whole(1, body))
+            Scene::Good { index, .. } | Scene::Changing { index, .. }
+                if line.contains(&format!("index={index} ")) =>
+            {
+                None
             }
+            Scene::Good { index, body } => Some(whole(index, &body)),
+            Scene::Answers(bodies) => bodies.get(path).map(|body| whole(1, body)),
+            Scene::Changing { index, bodies } => bodies.get(path).map(|body| whole(index, body)),
             Scene::Raw(text) => Some(text),
             Scene::Silence => None,
         };

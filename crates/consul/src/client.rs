@@ -1,7 +1,10 @@
 //! The HTTP door to one Consul agent: each call with its own time-out, each error in plain English.
 
 use crate::{ClientError, ConsulSettings, Instance, Query, backoff::Backoff, wire};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::{HeaderMap, HeaderValue}};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{HeaderMap, HeaderValue},
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
