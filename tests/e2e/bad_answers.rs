@@ -1,11 +1,14 @@
 //! Answers that are none: whatever comes instead of Consul's answer, the last good file stays, `/status` says what
 //! came, and the next good answer is followed.
 
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
-use tests::{Outcome, PATIENCE, Rolecall, Scene, Scripted, until, when};
+use tests::{Outcome, PATIENCE, Rolecall, Scene, Scripted, Trouble, binary, until, when};
 
 const TEMPLATE: &str = "{{#each (service \"web\")}}{{ID}} {{/each}}\n";
 
@@ -40,6 +43,14 @@ fn instead() -> Vec<(Scene, &'static str)> {
         (reply("403 Forbidden", "Permission denied"), "Consul answered 403"),
         (reply("429 Too Many Requests", "slow down"), "Consul answered 429"),
         (reply("404 Not Found", "404 page not found"), "Consul answered 404"),
+        (
+            Scene::Raw(
+                "HTTP/1.1 200 OK\r\nX-Consul-Index: 9\r\nX-Consul-Results-Filtered-By-ACLs: true\r\n\
+                 Content-Length: 2\r\n\r\n[]"
+                    .into(),
+            ),
+            "what the token may not read",
+        ),
         (Scene::Raw("SSH-2.0-OpenSSH_9.2\r\n".into()), "cannot be reached"),
     ]
 }
@@ -132,5 +143,96 @@ async fn nobody_at_consuls_address_is_said_and_waited_for() -> Outcome {
     assert_eq!(status, 503);
     assert!(text.contains("first text of"), "{text}");
     assert!(!home.path().join("out").exists());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_of_the_environment_gets_no_question_and_no_token() -> Outcome {
+    let home = tempdir()?;
+    let (template, out) = (home.path().join("t.hbs"), home.path().join("out"));
+    fs::write(&template, TEMPLATE)?;
+    let (consul, proxy) =
+        (Scripted::start(good(10, "web-0")).await?, Scripted::start(good(10, "proxy")).await?);
+    let config = format!(
+        "consul {{\n  address = \"{}\"\n}}\ntemplate {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n",
+        consul.address(),
+        template.display(),
+        out.display()
+    );
+    let pair = |name: &str, value: String| (name.to_owned(), value);
+    let through = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+        .map(|name| pair(name, format!("http://{}", proxy.address())));
+    let environment = through.into_iter().chain([pair("CONSUL_HTTP_TOKEN", "s3cret".into())]).collect();
+    let render = Rolecall::start("render", "render", home.path(), &config, environment)?;
+    render.ready().await?;
+    assert_eq!(fs::read_to_string(&out)?, "web-0 \n");
+    assert_eq!(proxy.asked(), "", "the proxy was asked");
+    assert!(consul.asked().contains("x-consul-token: s3cret"), "{}", consul.asked());
+    Ok(())
+}
+
+/// A template that fails says all the same what it asked: the answer that mends it is heard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_template_that_fails_hears_of_the_answer_that_mends_it() -> Outcome {
+    let home = tempdir()?;
+    let (template, out) = (home.path().join("t.hbs"), home.path().join("out"));
+    let (asks_too, other) = (home.path().join("u.hbs"), home.path().join("other"));
+    // The second template's question is answered when the first one comes to ask it: its first try fails.
+    fs::write(
+        &template,
+        "{{#if (service \"api\")}}{{#each (service \"web\")}}{{ServiceMeta.zone}}{{/each}}{{/if}}\n",
+    )?;
+    fs::write(&asks_too, TEMPLATE)?;
+    let row = |name: &str, meta: Value| {
+        json!([{
+            "Node": {"Node": "n", "Address": "10.0.0.1"},
+            "Service": {"ID": name, "Service": name, "Port": 80, "Tags": [], "Meta": meta},
+            "Checks": [],
+        }])
+        .to_string()
+    };
+    let path = |name: &str| format!("health/service/{name}");
+    let answers = |index, api: String, web: String| Scene::Changing {
+        index,
+        bodies: [(path("api"), api), (path("web"), web)].into(),
+    };
+    let consul = Scripted::start(answers(1, "[]".into(), row("web", json!({})))).await?;
+    let config = format!(
+        "consul {{\n  address = \"{}\"\n}}\ntemplate {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n\
+         template {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n",
+        consul.address(),
+        template.display(),
+        out.display(),
+        asks_too.display(),
+        other.display()
+    );
+    let render = Rolecall::start("render", "render", home.path(), &config, vec![])?;
+    render.ready().await?;
+    consul.play(answers(2, row("api", json!({})), row("web", json!({}))));
+    let failed =
+        |s: &Value| s["templates"][0]["error"].as_str().is_some_and(|e| e.contains("ServiceMeta.zone"));
+    render.shows("that the template fails", PATIENCE, failed).await?;
+    consul.play(answers(3, row("api", json!({})), row("web", json!({"zone": "a"}))));
+    let mended = until("the file to be mended", PATIENCE, async || {
+        let text = fs::read_to_string(&out)?;
+        when(text == "a\n", || text.clone())
+    });
+    render.part.explain(mended.await)
+}
+
+/// `rolecall render --dry --once … | head`: that nobody reads any more is no failure of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_has_seen_enough_is_no_failure() -> Outcome {
+    let home = tempdir()?;
+    let template = home.path().join("t.hbs");
+    fs::write(&template, TEMPLATE)?;
+    let consul = Scripted::start(good(1, "web-0")).await?;
+    let mut dry = Command::new(binary()?);
+    dry.args(["render", "--dry", "--once", "--consul-addr", consul.address(), "--template"]);
+    let mut dry =
+        dry.arg(format!("{}:out", template.display())).env_clear().stdout(Stdio::piped()).spawn()?;
+    drop(dry.stdout.take());
+    let status = until("its end", PATIENCE, async || dry.try_wait()?.ok_or_else(|| Trouble::new("it runs")));
+    assert_eq!(status.await?.code(), Some(0));
     Ok(())
 }

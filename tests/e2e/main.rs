@@ -14,5 +14,7 @@ mod outage;
 mod parts;
 mod planned;
 mod refused;
+mod reloads;
 mod rooms;
 mod sigterm;
+mod sweeps;

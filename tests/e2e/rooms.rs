@@ -17,6 +17,7 @@ const DECIDING: [(&str, &[&str]); 4] = [
     (
         "render",
         &[
+            "again.rs",
             "facts.rs",
             "functions",
             "haproxy/outline.rs",

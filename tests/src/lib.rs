@@ -1,11 +1,12 @@
 //! What the stories and the demo stand on: real servers on free ports, and ways to watch them.
 //!
 //! `part` runs a program and ends it; `ports` finds room for it; `wait` polls instead of sleeping. `consul`, `redis`,
-//! `haproxy` and `rolecall` are the parts, `stack` is all of them together. `writer` and `watchers` see a fail-over
+//! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path. `writer` and `watchers` see a fail-over
 //! from the outside; `sightings` remembers who was master when, for each of them.
 
 mod clock;
 pub mod consul;
+mod front;
 pub mod haproxy;
 mod http;
 mod memory;
@@ -22,6 +23,7 @@ mod watchers;
 mod writer;
 
 pub use clock::unix_ms;
+pub use front::{Front, Special};
 pub use http::{Answer, Http};
 pub use memory::resident_mb;
 pub use part::{Part, Recipe, Signal, found};

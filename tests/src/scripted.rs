@@ -1,6 +1,9 @@
 //! A server that answers as it is told, byte by byte: for answers that a real Consul gives only by accident.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,6 +26,13 @@ pub enum Scene {
     },
     /// A whole answer by path below `/v1/`, for a client that asks once.
     Answers(BTreeMap<String, String>),
+    /// A whole answer with this index by path below `/v1/`; requests that already wait on the index are held open.
+    Changing {
+        /// `X-Consul-Index`.
+        index: u64,
+        /// JSON by path.
+        bodies: BTreeMap<String, String>,
+    },
     /// These bytes, after which the connection is closed.
     Raw(String),
     /// Nothing: the connection stays open.
@@ -34,6 +44,7 @@ pub enum Scene {
 pub struct Scripted {
     scene: Arc<watch::Sender<Scene>>,
     address: String,
+    heard: Arc<Mutex<String>>,
     serving: JoinHandle<()>,
 }
 
@@ -44,18 +55,25 @@ impl Scripted {
         let address = listener.local_addr()?.to_string();
         let scene = Arc::new(watch::channel(first).0);
         let playing = Arc::clone(&scene);
+        let heard = Arc::new(Mutex::new(String::new()));
+        let hearing = Arc::clone(&heard);
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // A client that goes away in the middle is part of the play.
-                tokio::spawn(answer(stream, playing.subscribe()));
+                tokio::spawn(answer(stream, playing.subscribe(), Arc::clone(&hearing)));
             }
         });
-        Ok(Scripted { scene, address, serving })
+        Ok(Scripted { scene, address, heard, serving })
     }
 
     /// From now on, this; requests that are held open get it too.
     pub fn play(&self, scene: Scene) {
         self.scene.send_replace(scene);
+    }
+
+    /// All requests so far, as they came.
+    pub fn asked(&self) -> String {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// `host:port`.
@@ -70,7 +88,11 @@ impl Drop for Scripted {
     }
 }
 
-async fn answer(mut stream: TcpStream, mut scenes: watch::Receiver<Scene>) -> Outcome {
+async fn answer(
+    mut stream: TcpStream,
+    mut scenes: watch::Receiver<Scene>,
+    heard: Arc<Mutex<String>>,
+) -> Outcome {
     let mut request = Vec::new();
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
         if stream.read_buf(&mut request).await? == 0 {
@@ -78,16 +100,20 @@ async fn answer(mut stream: TcpStream, mut scenes: watch::Receiver<Scene>) -> Ou
         }
     }
     let request = String::from_utf8_lossy(&request).into_owned();
+    heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(&request);
     let line = request.lines().next().unwrap_or_default();
+    let path = line.split(['?', ' ']).nth(1).unwrap_or_default().trim_start_matches("/v1/");
     loop {
         let scene = scenes.borrow_and_update().clone();
         let text = match scene {
-            Scene::Good { index, .. } if line.contains(&format!("index={index} ")) => None,
-            Scene::Good { index, body } => Some(whole(index, &body)),
-            Scene::Answers(bodies) => {
-                let path = line.split(['?', ' ']).nth(1).unwrap_or_default().trim_start_matches("/v1/");
-                bodies.get(path).map(|body| whole(1, body))
+            Scene::Good { index, .. } | Scene::Changing { index, .. }
+                if line.contains(&format!("index={index} ")) =>
+            {
+                None
             }
+            Scene::Good { index, body } => Some(whole(index, &body)),
+            Scene::Answers(bodies) => bodies.get(path).map(|body| whole(1, body)),
+            Scene::Changing { index, bodies } => bodies.get(path).map(|body| whole(index, body)),
             Scene::Raw(text) => Some(text),
             Scene::Silence => None,
         };

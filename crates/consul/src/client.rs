@@ -1,7 +1,10 @@
 //! The HTTP door to one Consul agent: each call with its own time-out, each error in plain English.
 
 use crate::{ClientError, ConsulSettings, Instance, Query, backoff::Backoff, wire};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::HeaderMap};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{HeaderMap, HeaderValue},
+};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -284,6 +287,12 @@ impl Client {
             return Err(self.not_consul(asked, "it comes from a server that knows no leader".into()));
         }
         let value = match (reply.status, query) {
+            // Lists of everything are cut to the token's rights by design; a named thing is asked for whole.
+            (StatusCode::OK, Query::Health { .. } | Query::Node { .. })
+                if header(&reply.headers, "x-consul-results-filtered-by-acls") == Some("true") =>
+            {
+                return Err(ClientError::Filtered { asked: asked.into() });
+            }
             (StatusCode::OK, _) => {
                 wire::read(query, &reply.body).map_err(|e| self.not_consul(asked, e.to_string()))?
             }
@@ -320,18 +329,17 @@ impl Client {
         }
     }
 
-    async fn token(&self) -> Result<Option<String>, ClientError> {
+    async fn token(&self) -> Result<Option<HeaderValue>, ClientError> {
         if let Some(file) = &self.settings.token_file {
             let read = tokio::fs::read_to_string(file).await;
             let token =
                 read.map_err(|e| ClientError::Setup(format!("token_file {}: {e}", file.display())))?;
-            let token = token.trim();
-            if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
-                return Err(ClientError::Setup(format!("token_file {} holds no token", file.display())));
-            }
-            return Ok(Some(token.to_owned()));
+            let none = || ClientError::Setup(format!("token_file {} holds no token", file.display()));
+            return secret(token.trim()).ok_or_else(none).map(Some);
         }
-        Ok(self.settings.token.as_ref().map(|token| token.expose().to_owned()))
+        let none = || ClientError::Setup("the token cannot be one: blanks or letters beyond ASCII".into());
+        let token = self.settings.token.as_ref();
+        token.map(|token| secret(token.expose()).ok_or_else(none)).transpose()
     }
 
     fn url(&self, path: &[&str]) -> Url {
@@ -372,12 +380,24 @@ impl Reply {
     }
 }
 
+/// A token as a header whose value no log shows; `None` for what cannot be a token.
+fn secret(token: &str) -> Option<HeaderValue> {
+    if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
+        return None;
+    }
+    let mut value = HeaderValue::from_str(token).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 /// Builds the connections. With a `server_name`, requests go to that name, which is looked up as the address.
 fn connections(settings: &ConsulSettings, base: &mut Url) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(15))
         .redirect(reqwest::redirect::Policy::none())
+        // A proxy of the environment is for the way out; Consul's agent is next door, and the token is for it alone.
+        .no_proxy()
         .user_agent(concat!("rolecall/", env!("CARGO_PKG_VERSION")));
     let ssl = &settings.ssl;
     if base.scheme() == "http" {
@@ -436,4 +456,18 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     let deepest = causes.last().map(ToString::to_string);
     deepest.unwrap_or_else(|| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_shown_to_nobody() {
+        let value = secret("b1gs-ee7").expect("a token");
+        assert!(value.is_sensitive() && !format!("{value:?}").contains("b1gs"), "{value:?}");
+        for none in ["", "two words", "zwölf", "line\n"] {
+            assert_eq!(secret(none), None, "{none:?}");
+        }
+    }
 }

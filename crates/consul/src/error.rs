@@ -31,6 +31,15 @@ pub enum ClientError {
         /// The beginning of the body.
         said: String,
     },
+    /// The token may not see all of it (Consul 1.12 and later say so; before, the answer is just shorter).
+    #[error(
+        "Consul left out of the answer to {asked} what the token may not read; it needs service:read on the service \
+         and node:read on its nodes"
+    )]
+    Filtered {
+        /// Method and path.
+        asked: String,
+    },
     /// The answer is not one that Consul gives.
     #[error(
         "the answer to {asked} is not Consul's: {why}; is {address} a Consul agent, and is a proxy before it?"

@@ -2,15 +2,16 @@
 //! serving whatever happens on the way, and the file on the disk is always one that it has accepted.
 
 use crate::{
+    again::Pause,
     command::{AfterWrite, CommandError},
-    files::{Destination, FileError},
+    files::{Destination, FileError, Staged},
     haproxy::{
         check::{CheckError, check},
         master::{Master, Reload},
     },
 };
 use daemon::clock::unix_millis;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// A file and who reads it.
 #[derive(Clone, Debug)]
@@ -59,33 +60,49 @@ pub enum Trouble {
     /// HAProxy finds it unsound, or could not be asked; the file was not touched.
     #[error(transparent)]
     Check(#[from] CheckError),
-    /// HAProxy could not be told.
-    #[error("HAProxy could not be reloaded{back}: {why}")]
-    Unreachable {
-        /// What went wrong.
-        why: String,
-        /// What became of the file.
-        back: &'static str,
-    },
+    /// HAProxy could not be told, or did not say how it ended. The new file stays: HAProxy may well run it.
+    #[error("HAProxy could not be reloaded: {0}")]
+    Unreachable(String),
     /// HAProxy tried and failed; the old worker serves.
     #[error("HAProxy's reload failed, its old worker still serves{back}: {why}")]
     Reload {
         /// What went wrong.
         why: String,
         /// What became of the file.
-        back: &'static str,
+        back: String,
     },
     /// The command failed; the file stays.
     #[error(transparent)]
     Command(#[from] CommandError),
 }
 
+/// The cause may pass at any time, and a try disturbs nobody.
+const SOON: Pause = Pause { first: Duration::from_secs(2), longest: Duration::from_secs(30) };
+/// A reload that fails disturbs clients: a port that is held keeps 2.6 from accepting for a second (measured).
+const LATER: Pause = Pause { first: Duration::from_secs(15), longest: Duration::from_secs(300) };
+
 impl Trouble {
-    /// Whether the same text may work later: a failed reload disturbs clients, so it is not tried again before
-    /// the text changes, and a command had its turn.
+    /// How long to wait before the same text is tried again; `None` for never.
     #[must_use]
-    pub fn is_worth_another_try(&self) -> bool {
-        !matches!(self, Trouble::Reload { .. } | Trouble::Command(_))
+    pub fn again(&self) -> Option<Pause> {
+        match self {
+            Trouble::File(_) | Trouble::Check(_) | Trouble::Unreachable(_) => Some(SOON),
+            Trouble::Reload { .. } => Some(LATER),
+            // It had its turn; nobody knows what it would do twice.
+            Trouble::Command(_) => None,
+        }
+    }
+
+    /// Whether the text did get into its place, whatever its reader said to it.
+    #[must_use]
+    pub fn is_of_the_reader(&self) -> bool {
+        !matches!(self, Trouble::File(_) | Trouble::Check(_))
+    }
+
+    /// The word for it in status and metrics.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        if matches!(self, Trouble::Check(_)) { "refused" } else { "failed" }
     }
 }
 
@@ -118,16 +135,24 @@ impl Marks {
     }
 }
 
+/// What is left to do for a text.
+#[derive(Debug)]
+pub enum Prepared {
+    /// The file has it, and it is in use.
+    Unchanged,
+    /// The file has it, and it is not certain that it is in use.
+    Unfinished,
+    /// It lies beside the file, and was checked.
+    Staged(Staged),
+}
+
 impl Target {
-    /// Brings `text` into use.
-    pub async fn apply(&self, text: &str, marks: &mut Marks) -> Result<Done, Trouble> {
+    /// Compares, stages and checks `text`. May be dropped at any moment: nothing was touched, nothing is left.
+    pub async fn prepare(&self, text: &str, marks: &mut Marks) -> Result<Prepared, Trouble> {
         let present = self.destination.read()?;
         if present.as_deref() == Some(text.as_bytes()) {
-            return if self.destination.is_pending() {
-                self.finish(marks).await
-            } else {
-                Ok(Done::Unchanged)
-            };
+            let pending = self.destination.is_pending();
+            return Ok(if pending { Prepared::Unfinished } else { Prepared::Unchanged });
         }
         let staged = self.destination.stage(text.as_bytes())?;
         marks.staged = Some(unix_millis());
@@ -135,17 +160,28 @@ impl Target {
             check(binary, staged.path(), self.destination.path()).await?;
             marks.checked = Some(unix_millis());
         }
-        staged.swap()?;
-        marks.renamed = Some(unix_millis());
-        self.tell(marks).await
+        Ok(Prepared::Staged(staged))
+    }
+
+    /// Brings what was prepared into use.
+    pub async fn bring(&self, prepared: Prepared, marks: &mut Marks) -> Result<Done, Trouble> {
+        match prepared {
+            Prepared::Unchanged => Ok(Done::Unchanged),
+            Prepared::Unfinished => self.finish(marks).await,
+            Prepared::Staged(staged) => {
+                staged.swap()?;
+                marks.renamed = Some(unix_millis());
+                self.tell(marks).await
+            }
+        }
     }
 
     /// Goes on where an earlier run was interrupted, or HAProxy was not there to be told. A worker that started
-    /// after the file was written has read it.
-    pub async fn finish(&self, marks: &mut Marks) -> Result<Done, Trouble> {
+    /// after the file was put in place has read it.
+    async fn finish(&self, marks: &mut Marks) -> Result<Done, Trouble> {
         if let Reader::Haproxy { master, .. } = &self.reader
-            && let (Some(started), Some(written)) = (master.started().await, self.destination.written())
-            && started > written
+            && let (Some(started), Some(placed)) = (master.started().await, self.destination.placed())
+            && started > placed
         {
             self.destination.settle()?;
             return Ok(Done::Unchanged);
@@ -164,8 +200,8 @@ impl Target {
             Reader::Haproxy { master, .. } => match master.reload().await {
                 Reload::Done => Done::Reloaded,
                 Reload::NotRunning => return Ok(Done::NotRunning),
-                Reload::Unreachable(why) => return Err(Trouble::Unreachable { why, back: self.back()? }),
-                Reload::Failed(why) => return Err(Trouble::Reload { why, back: self.back()? }),
+                Reload::Unreachable(why) => return Err(Trouble::Unreachable(why)),
+                Reload::Failed(why) => return Err(Trouble::Reload { why, back: self.back() }),
             },
         };
         marks.applied = Some(unix_millis());
@@ -174,8 +210,11 @@ impl Target {
     }
 
     /// Puts the previous file back, and says so.
-    fn back(&self) -> Result<&'static str, FileError> {
-        let back = self.destination.put_back()?;
-        Ok(if back { ", the previous file is back in place" } else { "" })
+    fn back(&self) -> String {
+        match self.destination.put_back() {
+            Ok(true) => ", the previous file is back in place".into(),
+            Ok(false) => String::new(),
+            Err(error) => format!(" ({error})"),
+        }
     }
 }

@@ -5,12 +5,14 @@
 //! program that was killed in between finds it at its next start and finishes the work. An empty one says that
 //! there was no file before.
 
+mod beside;
+
+use beside::{copy, folder, keep_owner, previous, put_back, staged, sweep};
 use std::{
     fs::{self, File, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    time::UNIX_EPOCH,
 };
 use tempfile::NamedTempFile;
 
@@ -81,11 +83,11 @@ impl Destination {
         if self.create_folders {
             fs::create_dir_all(folder).map_err(|e| self.error("create its folder", e))?;
         }
+        sweep(&target);
         let existing = fs::metadata(&target).ok();
         let mode = self.perms.or(existing.as_ref().map(|meta| meta.mode() & 0o7777)).unwrap_or(NEW_FILE);
         let write = || -> io::Result<NamedTempFile> {
-            let mut file =
-                tempfile::Builder::new().prefix(&hidden(&target, ".staged-")).tempfile_in(folder)?;
+            let mut file = staged(&target)?;
             file.write_all(text)?;
             file.as_file().set_permissions(Permissions::from_mode(mode))?;
             if let Some(owner) = &existing {
@@ -111,7 +113,8 @@ impl Destination {
         }
     }
 
-    /// Puts the previous file back; false when there was none before, which leaves the present one: it passed
+    /// Puts the previous file back, and keeps it as the previous one: which of the two HAProxy runs is certain only
+    /// after the next reload that works. False when there was none before, which leaves the present one: it passed
     /// every check that there is, and no file at all would help nobody.
     pub fn put_back(&self) -> Result<bool, FileError> {
         let target = self.target();
@@ -120,18 +123,17 @@ impl Destination {
             if fs::metadata(&previous)?.len() == 0 {
                 return Ok(false);
             }
-            fs::rename(&previous, &target)?;
-            File::open(folder(&target))?.sync_all()?;
+            put_back(&target)?;
             Ok(true)
         };
         back().map_err(|e| self.error("be put back as it was", e))
     }
 
-    /// When the present file was written, in whole seconds of Unix time.
+    /// When the present file was put in place, in whole seconds of Unix time: of its times, only that of the
+    /// last change of the inode is touched by a rename.
     #[must_use]
-    pub fn written(&self) -> Option<u64> {
-        let modified = fs::metadata(&self.path).ok()?.modified().ok()?;
-        modified.duration_since(UNIX_EPOCH).ok().map(|age| age.as_secs())
+    pub fn placed(&self) -> Option<u64> {
+        fs::metadata(&self.path).ok()?.ctime().try_into().ok()
     }
 
     /// The file behind symbolic links: a link stays a link.
@@ -164,17 +166,13 @@ impl Staged {
         let error = |what, source| FileError { path: target.clone(), what, source };
         let previous = previous(&target);
         let kept = match fs::hard_link(&target, &previous) {
+            Err(_) if previous.exists() => Ok(()),
             Err(e) if e.kind() == io::ErrorKind::NotFound => File::create_new(&previous).map(drop),
             // Not every file system has hard links.
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => fs::copy(&target, &previous).map(drop),
+            Err(_) => copy(&target, &previous),
             other => other,
         };
-        match kept {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error("keep the previous file", e));
-            }
-            _ => {}
-        }
+        kept.map_err(|e| error("keep the previous file", e))?;
         file.persist(&target).map_err(|e| error("be put in place", e.error))?;
         File::open(folder(&target))
             .and_then(|folder| folder.sync_all())
@@ -182,42 +180,13 @@ impl Staged {
     }
 }
 
-/// Only root may give files away; anybody else stages as the owner that it has.
-fn keep_owner(file: &File, owner: &fs::Metadata) -> io::Result<()> {
-    let own = file.metadata()?;
-    if (own.uid(), own.gid()) == (owner.uid(), owner.gid()) {
-        return Ok(());
-    }
-    match fchown(file, Some(owner.uid()), Some(owner.gid())) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            tracing::debug!("the file's owner cannot be kept without root");
-            Ok(())
-        }
-        other => other,
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
-}
-
-fn previous(target: &Path) -> PathBuf {
-    folder(target).join(hidden(target, ".previous"))
-}
-
-/// `.NAME` with an ending: hidden, and with no ending that HAProxy would read from a folder of configurations.
-fn hidden(target: &Path, ending: &str) -> String {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    format!(".{name}{ending}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use std::{
+        os::unix::fs::symlink,
+        time::{Duration, UNIX_EPOCH},
+    };
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> =
@@ -244,7 +213,7 @@ mod tests {
         write(&destination, "three");
         assert!(destination.put_back().unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "one", "the last text that was certainly in use");
-        assert!(!destination.is_pending());
+        assert!(destination.is_pending(), "it is not certain that it is in use again");
 
         write(&destination, "four");
         destination.settle().unwrap();
@@ -277,6 +246,24 @@ mod tests {
         assert_eq!(fs::read_to_string(real).unwrap(), "one");
         drop(destination.stage(b"two").unwrap());
         assert_eq!(names(folder.path()), ["h.cfg", "real.cfg"]);
+    }
+
+    #[test]
+    fn a_file_is_as_old_as_its_rename_and_killed_runs_leave_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = Destination::new(folder.path().join("h.cfg"), None, false);
+        let staged = destination.stage(b"one").unwrap();
+        let long_ago = UNIX_EPOCH + Duration::from_secs(1000);
+        File::options().write(true).open(staged.path()).unwrap().set_modified(long_ago).unwrap();
+        staged.swap().unwrap();
+        assert!(destination.placed() > Some(1_700_000_000), "{:?}", destination.placed());
+
+        for name in [".h.cfg.staged-aB3xY9", ".h.cfg.staged-notes", "other.staged-aB3xY9"] {
+            fs::write(folder.path().join(name), "left").unwrap();
+        }
+        drop(destination.stage(b"two").unwrap());
+        let expected = [".h.cfg.previous", ".h.cfg.staged-notes", "h.cfg", "other.staged-aB3xY9"];
+        assert_eq!(names(folder.path()), expected);
     }
 
     #[test]

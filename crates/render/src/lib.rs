@@ -1,8 +1,10 @@
 //! Keeps a file, and the HAProxy that reads it, true to what Consul says.
 //!
-//! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` says when to act, `apply`
-//! brings a text into use over `files`, `command` and `haproxy`; `keeper` is the loop of one template.
+//! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` and `again` say when to
+//! act, `apply` brings a text into use over `files`, `command` and `haproxy`; `keeper` is the loop of one template,
+//! `report` tells what becomes of it.
 
+pub mod again;
 pub mod apply;
 pub mod command;
 pub mod config;
@@ -14,6 +16,7 @@ pub mod keeper;
 pub mod metrics;
 pub mod questions;
 pub mod quiet;
+pub mod report;
 mod run;
 pub mod status;
 pub mod template;

@@ -6,22 +6,46 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use tokio::{
-    sync::watch as channel,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{sync::watch as channel, task::JoinHandle};
 
 /// What each template asks, by its position.
-pub type Asked = Vec<channel::Receiver<BTreeSet<Query>>>;
+pub type Asked = BTreeMap<usize, BTreeSet<Query>>;
 
-/// Follows what is asked until the programs that ask are gone: new questions start a watch, questions that
+/// One template's place among those who ask.
+#[derive(Debug)]
+pub struct Asks {
+    /// Its position.
+    pub position: usize,
+    /// What all ask.
+    pub all: channel::Sender<Asked>,
+}
+
+impl Asks {
+    /// What this template asks at present.
+    #[must_use]
+    pub fn present(&self) -> BTreeSet<Query> {
+        self.all.borrow().get(&self.position).cloned().unwrap_or_default()
+    }
+
+    /// From now on, this template asks these.
+    pub fn publish(&self, queries: &BTreeSet<Query>) {
+        self.all.send_if_modified(|all| {
+            let news = all.get(&self.position) != Some(queries);
+            if news {
+                all.insert(self.position, queries.clone());
+            }
+            news
+        });
+    }
+}
+
+/// Follows what is asked until the templates that ask are gone: new questions start a watch, questions that
 /// nobody asks any more end theirs and are forgotten.
-pub async fn follow(client: Client, mut asked: Asked, facts: channel::Sender<Facts>) {
+pub async fn follow(client: Client, mut asked: channel::Receiver<Asked>, facts: channel::Sender<Facts>) {
     let facts = Arc::new(facts);
     let mut watches: BTreeMap<Query, Watch> = BTreeMap::new();
     loop {
-        let wanted: BTreeSet<Query> =
-            asked.iter_mut().flat_map(|asked| asked.borrow_and_update().clone()).collect();
+        let wanted: BTreeSet<Query> = asked.borrow_and_update().values().flatten().cloned().collect();
         for query in watches.keys().filter(|query| !wanted.contains(query)).cloned().collect::<Vec<_>>() {
             watches.remove(&query);
             facts.send_modify(|facts| _ = Arc::make_mut(facts).remove(&query));
@@ -29,7 +53,7 @@ pub async fn follow(client: Client, mut asked: Asked, facts: channel::Sender<Fac
         for query in wanted {
             watches.entry(query.clone()).or_insert_with(|| Watch::start(&client, query, &facts));
         }
-        if !any_changed(&asked).await {
+        if asked.changed().await.is_err() {
             return;
         }
     }
@@ -55,19 +79,4 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// Waits until one of the templates asks something else; false when all of them are gone.
-async fn any_changed(asked: &Asked) -> bool {
-    let mut waiting = JoinSet::new();
-    for receiver in asked {
-        let mut receiver = receiver.clone();
-        waiting.spawn(async move { receiver.changed().await.is_ok() });
-    }
-    while let Some(changed) = waiting.join_next().await {
-        if changed.unwrap_or(false) {
-            return true;
-        }
-    }
-    false
 }

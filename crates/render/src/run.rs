@@ -2,19 +2,28 @@
 
 use crate::{
     apply::{Reader, Target},
-    config::{Flags, REPEATABLE, RenderConfig, TemplateConfig},
+    config::{Flags, HaproxyConfig, REPEATABLE, RenderConfig, TemplateConfig},
     facts::Facts,
-    haproxy::master::Master,
+    haproxy::{
+        master::Master,
+        steward::{Applied, Steward},
+    },
     keeper::{Keeper, Memory},
     metrics::Metrics,
-    questions,
-    status::{self, State, TemplateStatus},
+    questions::{self, Asks},
+    report::Report,
+    status::{self, TemplateStatus},
     template::{self, Template, TemplateError},
 };
 use ::config::{Environment, Mistakes, Place};
 use consul::Client;
 use daemon::{
-    admin, clock::unix_millis, exit::Exit, metrics as daemon_metrics, ready::Ready, shutdown::Leaving,
+    admin,
+    clock::unix_millis,
+    exit::Exit,
+    metrics as daemon_metrics,
+    ready::{Awaited, Ready},
+    shutdown::Leaving,
 };
 use prometheus_client::registry::Registry;
 use std::{fs, path::PathBuf, sync::Arc};
@@ -74,14 +83,19 @@ pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
     let metrics = Metrics::register(&mut registry, facts.clone());
 
     let mut keepers = JoinSet::new();
-    let (mut asked, mut statuses) = (vec![], vec![]);
-    for (template, parsed) in config.templates.iter().zip(templates) {
-        metrics.state(&template.destination.path().display().to_string(), State::default());
-        let (keeper, asks, status) = keeper(&config, template, parsed, &facts, &metrics, &ready);
-        asked.push(asks);
-        statuses.push(status);
-        keepers.spawn(keeper.keep(leaving.clone()));
+    let mut statuses = vec![];
+    let (all, asked) = watch::channel(questions::Asked::default());
+    for (position, (template, parsed)) in config.templates.iter().zip(templates).enumerate() {
+        let destination = template.destination.path().display().to_string();
+        let awaited = ready.await_for(format!("first text of {destination}"));
+        let report = Report::new(template.source.display().to_string(), destination, metrics.clone());
+        statuses.push(report.subscribe());
+        let asks = Asks { position, all: all.clone() };
+        let keeper = keeper(&config, template, (parsed, asks), facts.clone(), report, awaited);
+        let steward = steward(&config, template, &keeper);
+        keepers.spawn(together(keeper.keep(leaving.clone()), steward));
     }
+    drop(all);
     tokio::spawn(questions::follow(client.clone(), asked, facts_tx));
     if let Some(address) = config.admin.address {
         let bound = match admin::bind(address).await {
@@ -97,48 +111,57 @@ pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
     ended.into_iter().find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done)
 }
 
-type Ends =
-    (Keeper, watch::Receiver<std::collections::BTreeSet<consul::Query>>, watch::Receiver<TemplateStatus>);
+/// A keeper, and the steward of its HAProxy until it is done.
+async fn together(keeper: impl Future<Output = Exit>, steward: Option<Steward>) -> Exit {
+    let serving = async {
+        if let Some(steward) = steward {
+            steward.serve().await;
+        }
+    };
+    tokio::join!(keeper, serving).0
+}
 
 fn keeper(
     config: &RenderConfig,
     template: &TemplateConfig,
-    parsed: Box<dyn Template>,
-    facts: &watch::Receiver<Facts>,
-    metrics: &Metrics,
-    ready: &Ready,
-) -> Ends {
-    let destination = template.destination.path().display().to_string();
-    let awaited = ready.await_for(format!("first text of {destination}"));
-    let status = TemplateStatus {
-        source: template.source.display().to_string(),
-        destination,
-        ..TemplateStatus::default()
-    };
-    let (status, status_rx) = watch::channel(status);
-    let (asked, asked_rx) = watch::channel(Default::default());
-    let keeper = Keeper {
+    (parsed, asks): (Box<dyn Template>, Asks),
+    facts: watch::Receiver<Facts>,
+    report: Report,
+    awaited: Awaited,
+) -> Keeper {
+    Keeper {
         template: parsed,
         target: Target { destination: template.destination.clone(), reader: reader(template) },
         patience: template.wait,
-        asked,
-        facts: facts.clone(),
-        status,
-        metrics: metrics.clone(),
+        asks,
+        facts,
+        report,
+        applied: watch::channel(Applied::default()).0,
+        runs: Arc::default(),
         awaited: Some(awaited),
         dry: config.dry,
         once: config.once,
         memory: Memory::new(tokio::time::Instant::now()),
-    };
-    (keeper, asked_rx, status_rx)
+    }
+}
+
+fn steward(config: &RenderConfig, template: &TemplateConfig, keeper: &Keeper) -> Option<Steward> {
+    let haproxy = template.haproxy.as_ref().filter(|_| !config.dry)?;
+    Some(Steward {
+        master: master(haproxy),
+        applied: keeper.applied.subscribe(),
+        runs: Arc::clone(&keeper.runs),
+        report: keeper.report.clone(),
+    })
+}
+
+fn master(haproxy: &HaproxyConfig) -> Master {
+    Master { socket: haproxy.master_socket.clone(), stats: haproxy.stats_socket.clone() }
 }
 
 fn reader(template: &TemplateConfig) -> Reader {
     match (&template.haproxy, &template.command) {
-        (Some(haproxy), _) => Reader::Haproxy {
-            master: Master { socket: haproxy.master_socket.clone(), stats: haproxy.stats_socket.clone() },
-            binary: haproxy.binary.clone(),
-        },
+        (Some(haproxy), _) => Reader::Haproxy { master: master(haproxy), binary: haproxy.binary.clone() },
         (None, Some(command)) => Reader::Command(command.clone()),
         (None, None) => Reader::Nobody,
     }

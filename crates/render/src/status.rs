@@ -73,6 +73,16 @@ impl TemplateStatus {
         self.history.push_back(change);
     }
 
+    /// Old workers were swept after the reloads so far; the last of them gets the sessions.
+    pub fn swept(&mut self, sessions: usize, at: f64) {
+        let mut swept = self.history.iter_mut().rev().filter(|change| change.outcome == "reloaded");
+        if let Some(last) = swept.next() {
+            last.sessions_cut += sessions;
+            last.marks.cut.get_or_insert(at);
+        }
+        swept.take_while(|change| change.marks.cut.is_none()).for_each(|change| change.marks.cut = Some(at));
+    }
+
     fn show(&self) -> Value {
         json!({
             "source": self.source,

@@ -27,7 +27,7 @@ pub enum CheckError {
 }
 
 /// Thousands of servers are checked in well under a second; a resolver that hangs should not hold us for ever.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs `haproxy -c` on `staged`; errors speak of `destination`, which the user knows. Without `-q`, which would
 /// swallow the reason. Only exit code 0 is good: 2 says that nothing would listen.

@@ -1,14 +1,12 @@
-//! The door to HAProxy's master process: reload and learn the result, look at the workers, cut what old workers
-//! still hold.
+//! The door to HAProxy's master process: reload and learn the result, look at its workers.
 
 use super::{
-    outline::Outline,
+    check,
     processes::{Processes, info, processes},
-    sessions,
-    socket::{Socket, SocketError},
+    socket::{self, Socket, SocketError},
 };
-use std::{collections::BTreeSet, time::Duration};
-use tokio::time::{Instant, sleep};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
 
 /// HAProxy's master, reached over its command-line socket (`haproxy -W -S …`).
 #[derive(Clone, Debug)]
@@ -32,8 +30,8 @@ pub enum Reload {
     Failed(String),
 }
 
-/// A failed bind keeps 2.6 busy for 2.5 s (measured); a huge configuration takes a second to parse.
-const RELOAD: Duration = Duration::from_secs(15);
+/// A configuration that may take so long in the check may take as long in the reload.
+const RELOAD: Duration = check::LIMIT;
 /// 2.6 replaces its master at each reload and is away for about 80 ms (measured).
 const AWAY: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(5);
@@ -41,7 +39,12 @@ const STEP: Duration = Duration::from_millis(5);
 impl Master {
     /// What runs.
     pub async fn look(&self) -> Result<Processes, SocketError> {
-        let answer = self.socket.ask("show proc").await?;
+        self.look_within(socket::LIMIT).await
+    }
+
+    /// As [`Master::look`], with its own time limit.
+    pub async fn look_within(&self, limit: Duration) -> Result<Processes, SocketError> {
+        let answer = self.socket.ask_within("show proc", limit).await?;
         // While it starts or replaces itself, a master takes the connection and says nothing.
         if answer.trim().is_empty() {
             return Err(SocketError::Nobody(self.socket.clone()));
@@ -53,48 +56,48 @@ impl Master {
         })
     }
 
-    /// As [`Master::look`], waiting a moment for a master that is just being replaced.
-    async fn look_patiently(&self, patience: Duration) -> Result<Processes, SocketError> {
-        let until = Instant::now() + patience;
+    /// Reloads and waits for the result, in each version's way: since 2.7 the master answers when the new worker
+    /// is ready; before, it answers nothing and its count of reloads tells. Somebody else's reload may come
+    /// between: then the master is away for a moment, and is told again.
+    pub async fn reload(&self) -> Reload {
+        let until = Instant::now() + AWAY;
         loop {
-            match self.look().await {
-                Err(SocketError::Nobody(_)) if Instant::now() < until => sleep(STEP).await,
-                other => return other,
+            match self.try_reload().await {
+                Reload::NotRunning if Instant::now() < until => sleep(STEP).await,
+                result => return result,
             }
         }
     }
 
-    /// Reloads and waits for the result, in each version's way: since 2.7 the master answers when the new worker
-    /// is ready; before, it answers nothing and its count of reloads tells.
-    pub async fn reload(&self) -> Reload {
-        let before = match self.look_patiently(AWAY).await {
-            Ok(before) => before,
-            Err(SocketError::Nobody(_)) => return Reload::NotRunning,
-            Err(error) => return Reload::Unreachable(error.to_string()),
+    async fn try_reload(&self) -> Reload {
+        let told = async {
+            let before = self.look().await?;
+            Ok((before, self.socket.ask_within("reload", RELOAD).await?))
         };
-        let said = match self.socket.ask_within("reload", RELOAD).await {
-            Ok(said) => said,
+        let (before, said) = match told.await {
+            Ok(told) => told,
+            Err(SocketError::Nobody(_)) => return Reload::NotRunning,
             Err(error) => return Reload::Unreachable(error.to_string()),
         };
         match said.trim().split_once('\n').map_or((said.trim(), ""), |(first, log)| (first, log)) {
             ("Success=1", _) => Reload::Done,
             ("Success=0", log) => Reload::Failed(one_line(log)),
-            _ => self.result(before.reloads, &said).await,
+            _ => self.result(&before, &said).await,
         }
     }
 
-    async fn result(&self, before: u32, said: &str) -> Reload {
+    async fn result(&self, before: &Processes, said: &str) -> Reload {
         let until = Instant::now() + RELOAD;
         loop {
             match self.look().await {
-                Ok(now) if now.reloads > before && now.failed > 0 => {
+                Ok(now) if now.failed_after(before) => {
                     return Reload::Failed(
                         "the new worker did not start, HAProxy's log says why; often a port that another process \
                          holds, or a missing socket folder, which the check does not see"
                             .into(),
                     );
                 }
-                Ok(now) if now.reloads > before && now.worker.is_some() => {
+                Ok(now) if now.replaced(before) => {
                     self.taken_over(now.worker).await;
                     return Reload::Done;
                 }
@@ -111,39 +114,23 @@ impl Master {
     /// Waits a moment until the stats socket answers from the new worker: then its listeners are its own.
     async fn taken_over(&self, worker: Option<u32>) {
         let (Some(stats), Some(worker)) = (&self.stats, worker) else { return };
-        let until = Instant::now() + AWAY;
-        while Instant::now() < until {
-            let answer = stats.ask("show info").await.unwrap_or_default();
-            if info(&answer, "Pid") == Some(&worker.to_string()) {
-                return;
+        let seen = async {
+            while !stats
+                .ask("show info")
+                .await
+                .is_ok_and(|said| info(&said, "Pid") == Some(&worker.to_string()))
+            {
+                sleep(STEP).await;
             }
-            sleep(STEP).await;
-        }
+        };
+        // Longer is not worth waiting for: whatever answers there, the worker runs.
+        _ = timeout(AWAY, seen).await;
     }
 
     /// When the present worker started, in whole seconds of Unix time.
     pub async fn started(&self) -> Option<u64> {
-        let answer = self.socket.ask("@1 show info").await.ok()?;
+        let answer = self.socket.ask_within("@1 show info", AWAY).await.ok()?;
         info(&answer, "Start_time_sec")?.parse().ok()
-    }
-
-    /// Cuts the sessions that old workers hold to servers which `now` does not name. A leaving worker can no
-    /// longer be steered and checks nothing any more, so its clients would stay on a demoted master for ever.
-    pub async fn sweep(&self, old_workers: &[u32], now: &Outline, cutting: &BTreeSet<String>) -> usize {
-        let mut cut = 0;
-        for pid in old_workers {
-            let ask = |order: String| async move { self.socket.ask(&format!("@!{pid} {order}")).await };
-            let Ok(state) = ask("show servers state".into()).await else { continue };
-            let departed = sessions::departed(&state, now, cutting);
-            if departed.is_empty() {
-                continue;
-            }
-            let Ok(list) = ask("show sess".into()).await else { continue };
-            for pointer in sessions::held(&list, &departed) {
-                cut += usize::from(ask(format!("shutdown session {pointer}")).await.is_ok());
-            }
-        }
-        cut
     }
 }
 
@@ -151,4 +138,54 @@ fn one_line(text: &str) -> String {
     let lines: Vec<&str> =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && *line != "--").collect();
     if lines.is_empty() { "HAProxy gives no reason; see its log".into() } else { lines.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::VecDeque, fs, path::PathBuf};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixListener,
+    };
+
+    const BEFORE: &str = "1 master 3 [failed: 0] 0d 2.6.12\n# workers\n7 worker 0 0d 2.6.12\n";
+    const AFTER: &str = "1 master 4 [failed: 0] 0d 2.6.12\n# workers\n8 worker 0 0d 2.6.12\n";
+
+    /// Answers one connection after the other by these words; at a `None` nobody listens for a moment.
+    fn play(path: PathBuf, mut answers: VecDeque<Option<&'static str>>) {
+        let mut listener = Some(UnixListener::bind(&path).unwrap());
+        tokio::spawn(async move {
+            while let Some(answer) = answers.pop_front() {
+                let Some(answer) = answer else {
+                    drop(listener.take());
+                    sleep(Duration::from_millis(100)).await;
+                    fs::remove_file(&path).unwrap();
+                    listener = Some(UnixListener::bind(&path).unwrap());
+                    continue;
+                };
+                let (mut stream, _) = listener.as_ref().unwrap().accept().await.unwrap();
+                stream.read_to_string(&mut String::new()).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+    }
+
+    #[tokio::test]
+    async fn a_reload_is_told_again_to_a_master_that_is_being_replaced() {
+        for (answers, result) in [
+            (vec![Some(BEFORE), Some(""), None, Some(AFTER)], Reload::Done),
+            (vec![Some(BEFORE), None, Some(BEFORE), Some(""), Some(AFTER)], Reload::Done),
+            (vec![Some(BEFORE), Some("Success=1\n--\n")], Reload::Done),
+            (vec![Some(BEFORE), Some("Success=0\n--\nwhy\n")], Reload::Failed("why".into())),
+            (vec![Some(BEFORE), Some("denied"), Some(BEFORE)], Reload::Unreachable("denied".into())),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("m.sock");
+            play(path.clone(), answers.clone().into());
+            let master = Master { socket: Socket::Unix(path), stats: None };
+            // A master that answers again after a moment must be found within it.
+            assert_eq!(master.reload().await, result, "{answers:?}");
+        }
+    }
 }

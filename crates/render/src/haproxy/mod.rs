@@ -1,5 +1,5 @@
-//! HAProxy: what a configuration says (`outline`), what its processes are (`processes`), and the doors to it
-//! (`check`, `socket`, `master`).
+//! HAProxy: what a configuration says (`outline`), what its processes are and hold (`processes`, `sessions`), the
+//! doors to it (`check`, `socket`, `master`), and who looks after it in the background (`steward`).
 
 pub mod check;
 pub mod master;
@@ -7,3 +7,4 @@ pub mod outline;
 pub mod processes;
 pub mod sessions;
 pub mod socket;
+pub mod steward;

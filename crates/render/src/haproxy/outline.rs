@@ -1,57 +1,34 @@
-//! Reads a HAProxy configuration back: which servers each proxy names, and whose sessions its author wants cut.
+//! Reads a HAProxy configuration back: whose sessions its author wants cut.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, SocketAddr},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What this program needs to know of a configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outline {
-    /// Addresses by proxy (backend or listen) and server name; `None` where the text does not tell what HAProxy
-    /// makes of it: a host name, a variable, no port.
-    pub servers: BTreeMap<(String, String), Option<SocketAddr>>,
-    /// Proxies with servers that the text does not name one by one (`server-template`).
-    pub templated: BTreeSet<String>,
-    /// Proxies whose servers carry `on-marked-down shutdown-sessions`: the author's word that sessions must not
-    /// outlive a server there. A server that leaves such a proxy is treated like one marked down.
-    pub cutting: BTreeSet<String>,
-}
-
-/// Takes a configuration apart.
+/// The proxies (backend or listen) whose servers carry `on-marked-down shutdown-sessions`: the author's word that
+/// sessions must not outlive a server there. A server that leaves such a proxy is treated like one marked down.
 #[must_use]
-pub fn outline(config: &str) -> Outline {
-    let mut out = Outline::default();
+pub fn cutting(config: &str) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
     let mut section = Section::Other;
-    let mut inherited = false;
+    let mut defaults = Defaults::default();
     for line in config.lines() {
         let words = words(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["defaults", ..] => (section, inherited) = (Section::Defaults, false),
-            ["backend" | "listen", name, ..] => {
+            ["defaults", rest @ ..] => {
+                defaults.begin(rest);
+                section = Section::Defaults;
+            }
+            ["backend" | "listen", name, rest @ ..] => {
                 section = Section::Proxy((*name).into());
-                if inherited {
-                    out.cutting.insert((*name).into());
+                if defaults.cuts(rest) {
+                    out.insert((*name).into());
                 }
             }
             [word, ..] if SECTIONS.contains(word) => section = Section::Other,
-            ["default-server", options @ ..] => match &section {
-                Section::Defaults => inherited |= cuts(options),
-                Section::Proxy(name) if cuts(options) => _ = out.cutting.insert(name.clone()),
-                _ => {}
-            },
-            ["server", server, address, options @ ..] => {
-                if let Section::Proxy(name) = &section {
-                    out.servers.insert((name.clone(), (*server).into()), address_of(address));
-                    if cuts(options) {
-                        out.cutting.insert(name.clone());
-                    }
-                }
-            }
-            ["server-template", ..] => {
-                if let Section::Proxy(name) = &section {
-                    out.templated.insert(name.clone());
+            ["default-server" | "server" | "server-template", options @ ..] if cuts(options) => {
+                match &section {
+                    Section::Defaults if words[0] == "default-server" => defaults.set(),
+                    Section::Proxy(name) => _ = out.insert(name.clone()),
+                    _ => {}
                 }
             }
             _ => {}
@@ -65,6 +42,43 @@ enum Section {
     Defaults,
     Proxy(String),
     Other,
+}
+
+/// Which `defaults` sections cut, by name; the last one holds for proxies that name none with `from`.
+#[derive(Default)]
+struct Defaults {
+    known: BTreeMap<String, bool>,
+    last: String,
+}
+
+impl Defaults {
+    /// `defaults [NAME] [from OTHER]`
+    fn begin(&mut self, rest: &[&str]) {
+        let (name, inherited) = match rest {
+            ["from", from, ..] => ("", self.known(from)),
+            [name, "from", from, ..] => (*name, self.known(from)),
+            [name, ..] => (*name, false),
+            [] => ("", false),
+        };
+        name.clone_into(&mut self.last);
+        self.known.insert(self.last.clone(), inherited);
+    }
+
+    fn set(&mut self) {
+        self.known.insert(self.last.clone(), true);
+    }
+
+    /// For what follows a proxy's name: perhaps `from NAME`.
+    fn cuts(&self, rest: &[&str]) -> bool {
+        match rest {
+            ["from", name, ..] => self.known(name),
+            _ => self.known(&self.last),
+        }
+    }
+
+    fn known(&self, name: &str) -> bool {
+        self.known.get(name).copied().unwrap_or_default()
+    }
 }
 
 /// Words that begin a section without servers of our interest.
@@ -85,14 +99,6 @@ const SECTIONS: [&str; 12] = [
 
 fn cuts(options: &[&str]) -> bool {
     options.windows(2).any(|pair| pair == ["on-marked-down", "shutdown-sessions"])
-}
-
-/// `address:port` of a server line, as far as it is a plain address: HAProxy takes IPv6 with and without brackets.
-pub(super) fn address_of(word: &str) -> Option<SocketAddr> {
-    let bare = ["ipv4@", "ipv6@"].iter().find_map(|family| word.strip_prefix(family)).unwrap_or(word);
-    let (host, port) = bare.rsplit_once(':')?;
-    let host: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().ok()?;
-    Some(SocketAddr::new(host, port.parse().ok()?))
 }
 
 /// HAProxy's words: blanks part them, quotes and backslashes keep blanks, `#` begins a comment.
@@ -126,28 +132,23 @@ fn words(line: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    const CUTS: &str = "  default-server on-marked-down shutdown-sessions\n";
+
     #[test]
-    fn servers_and_whose_sessions_are_cut() {
-        let out = outline(
-            "defaults\n  mode tcp\nbackend a\n  default-server inter 1s on-marked-down shutdown-sessions\n  \
-             server r-0 10.0.0.1:6379 check # on-marked-down\n\
-             listen b\n  bind :1\n  server x [::1]:80\n  server y ipv6@fd00::1:81 on-marked-down shutdown-sessions\n\
-             backend plain\n  server \"q s\" 10.0.0.2:1\n  server host localhost:1\n  server-template t 1-9 h:1\n\
-             frontend f\n  server nonsense 1.1.1.1:1\n\
-             defaults\n  default-server on-marked-down shutdown-sessions\nbackend c\n",
-        );
-        let servers: Vec<_> = out
-            .servers
-            .iter()
-            .map(|((proxy, server), address)| match address {
-                Some(address) => format!("{proxy}/{server}={address}"),
-                None => format!("{proxy}/{server}"),
-            })
-            .collect();
-        let expected =
-            ["a/r-0=10.0.0.1:6379", "b/x=[::1]:80", "b/y=[fd00::1]:81", "plain/host", "plain/q s=10.0.0.2:1"];
-        assert_eq!(servers, expected);
-        assert_eq!(out.templated, ["plain"].map(String::from).into());
-        assert_eq!(out.cutting, ["a", "b", "c"].map(String::from).into());
+    fn the_author_says_whose_sessions_are_cut() {
+        for (config, expected) in [
+            ("backend a\n  default-server inter 1s on-marked-down shutdown-sessions\n", "a"),
+            ("listen b\n  server x [::1]:80\n  server \"y z\" h:81 on-marked-down shutdown-sessions\n", "b"),
+            ("backend a\n  server-template t 1-9 h:1 on-marked-down shutdown-sessions\n", "a"),
+            ("backend a\n  server r-0 10.0.0.1:6379 check # on-marked-down shutdown-sessions\n", ""),
+            ("frontend f\n  server x 1.1.1.1:1 on-marked-down shutdown-sessions\n", ""),
+            (&format!("defaults\n{CUTS}backend a\nfrontend f\nlisten b\ndefaults\nbackend c\n"), "a b"),
+            (&format!("defaults d\n{CUTS}defaults e\nbackend a from d\nbackend b\nbackend c from e\n"), "a"),
+            (&format!("defaults d\n{CUTS}defaults e from d\nbackend a\nlisten b from e\n"), "a b"),
+            (&format!("defaults d\n{CUTS}defaults from d\nbackend a\nbackend b from nobody\n"), "a"),
+        ] {
+            let found: Vec<_> = cutting(config).into_iter().collect();
+            assert_eq!(found.join(" "), expected, "{config}");
+        }
     }
 }

@@ -54,6 +54,24 @@ pub fn processes(text: &str) -> Option<Processes> {
     master.then_some(found)
 }
 
+impl Processes {
+    /// Whether a reload was tried since `before`, and failed.
+    #[must_use]
+    pub fn failed_after(&self, before: &Processes) -> bool {
+        self.reloads > before.reloads && self.failed > 0
+    }
+
+    /// Whether another worker than `before` serves: by a reload, or by a new start, whose count begins anew.
+    #[must_use]
+    pub fn replaced(&self, before: &Processes) -> bool {
+        match (before.worker, self.worker) {
+            (Some(before), Some(now)) => before != now,
+            (None, Some(_)) => self.reloads != before.reloads,
+            (_, None) => false,
+        }
+    }
+}
+
 /// A field of `show info`.
 #[must_use]
 pub fn info<'a>(text: &'a str, field: &str) -> Option<&'a str> {
@@ -92,6 +110,23 @@ mod tests {
         );
         let found = processes(&text).unwrap();
         assert_eq!((found.failed, found.worker, found.old_workers), (2, Some(13538), vec![]));
+    }
+
+    #[test]
+    fn a_new_worker_and_a_failure_are_told_from_what_was() {
+        let at = |reloads, failed, worker| Processes { reloads, failed, worker, ..Processes::default() };
+        let before = at(3, 0, Some(7));
+        for (now, failed, replaced) in [
+            (before.clone(), false, false),
+            (at(4, 0, None), false, false),
+            (at(4, 0, Some(8)), false, true),
+            (at(4, 1, Some(7)), true, false),
+            (at(0, 0, Some(8)), false, true),
+            (at(3, 0, Some(8)), false, true),
+        ] {
+            assert_eq!((now.failed_after(&before), now.replaced(&before)), (failed, replaced), "{now:?}");
+        }
+        assert!(at(4, 0, Some(7)).replaced(&at(3, 1, None)) && !at(3, 0, Some(7)).replaced(&at(3, 0, None)));
     }
 
     #[test]

@@ -1,15 +1,19 @@
-//! Which sessions of an old worker must go: those to servers that the present configuration no longer names.
+//! Which sessions of an old worker must go: those to servers that the present worker no longer has.
 
-use super::outline::Outline;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
 };
 
-/// The servers that a worker has (`show servers state`) and the configuration does not, by name and address, in
-/// proxies whose sessions are cut. A server whose address the configuration does not tell is held to be the same.
+/// A server by its proxy and its name.
+pub type Server = (String, String);
+
+/// The servers of a worker; no address for one whose name was not resolved.
+pub type Servers = BTreeMap<Server, Option<SocketAddr>>;
+
+/// Reads `show servers state`; `None` when it is no table.
 #[must_use]
-pub fn departed(state: &str, now: &Outline, cutting: &BTreeSet<String>) -> BTreeSet<(String, String)> {
+pub fn servers(state: &str) -> Option<Servers> {
     let row = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         // Format 1: be_id be_name srv_id srv_name srv_addr … srv_port is the 19th column.
@@ -17,22 +21,33 @@ pub fn departed(state: &str, now: &Outline, cutting: &BTreeSet<String>) -> BTree
         let address = address.parse::<IpAddr>().ok().zip(port.parse::<u16>().ok()).map(SocketAddr::from);
         Some((((*proxy).to_owned(), (*server).to_owned()), address))
     };
-    let departed = |name: &(String, String), had: Option<SocketAddr>| match now.servers.get(name) {
-        None => !now.templated.contains(&name.0),
-        Some(has) => has.is_some() && had.is_some() && *has != had,
+    let mut lines = state.lines().skip_while(|line| !line.starts_with("# be_id "));
+    lines.next()?;
+    Some(lines.filter_map(row).collect())
+}
+
+/// The servers that an old worker has in one of the `cutting` proxies and the present one has not: neither by name
+/// and address, nor that address by another name (DNS answers come in any order).
+#[must_use]
+pub fn departed(old: &Servers, now: &Servers, cutting: &BTreeSet<String>) -> BTreeSet<Server> {
+    let reached: BTreeSet<(&str, SocketAddr)> = now
+        .iter()
+        .filter_map(|((proxy, _), address)| address.map(|address| (proxy.as_str(), address)))
+        .collect();
+    let stays = |server: &Server, had: Option<SocketAddr>| match (had, now.get(server)) {
+        (_, Some(None)) | (None, Some(_)) => true,
+        (None, None) => false,
+        (Some(had), _) => reached.contains(&(server.0.as_str(), had)),
     };
-    state
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(row)
-        .filter(|(name, address)| cutting.contains(&name.0) && departed(name, *address))
-        .map(|(name, _)| name)
+    old.iter()
+        .filter(|(server, had)| cutting.contains(&server.0) && !stays(server, **had))
+        .map(|(server, _)| server.clone())
         .collect()
 }
 
 /// The pointers of the sessions (`show sess`) that go to one of `servers`.
 #[must_use]
-pub fn held(sessions: &str, servers: &BTreeSet<(String, String)>) -> Vec<String> {
+pub fn held(sessions: &str, servers: &BTreeSet<Server>) -> Vec<String> {
     let pointer = |line: &str| {
         let (pointer, rest) = line.split_once(": ")?;
         let field =
@@ -45,12 +60,15 @@ pub fn held(sessions: &str, servers: &BTreeSet<(String, String)>) -> Vec<String>
 
 #[cfg(test)]
 mod tests {
-    use super::super::outline::outline;
     use super::*;
 
-    const STATE: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state …\n\
-        3 redis_master 1 r1 127.0.0.1 2 0 1 1 17 6 3 4 6 0 0 0 - 17991 - 0 0 - - 0\n\
-        4 web 1 w1 127.0.0.1 2 0 1 1 17 6 3 4 6 0 0 0 - 80 - 0 0 - - 0\n";
+    fn state(rows: &[(&str, &str, &str, u16)]) -> String {
+        let rows = rows.iter().map(|(proxy, server, address, port)| {
+            format!("3 {proxy} 1 {server} {address} 2 0 1 1 17 6 3 4 6 0 0 0 - {port} - 0 0 - - 0\n")
+        });
+        format!("1\n# be_id be_name srv_id srv_name srv_addr srv_op_state …\n{}\n", rows.collect::<String>())
+    }
+
     const SESSIONS: &str = "\
 0x564ff29409c0: proto=tcpv4 src=127.0.0.1:38594 fe=w be=redis_master srv=r1 ts=00 epoch=0 age=17s\n\
 0x564ff2a5c060: proto=sockpair src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00 epoch=0 age=0s\n";
@@ -58,20 +76,26 @@ mod tests {
     #[test]
     fn a_session_goes_with_its_server() {
         let cutting = BTreeSet::from(["redis_master".to_owned()]);
+        let old = [("redis_master", "r1", "127.0.0.1", 17991), ("web", "w1", "127.0.0.1", 80)];
+        let old = servers(&state(&old)).unwrap();
         let r1 = ("redis_master".to_owned(), "r1".to_owned());
-        for (config, gone) in [
-            ("backend redis_master\n server r2 127.0.0.1:17992\n", vec![r1.clone()]),
-            ("backend redis_master\n server r1 127.0.0.1:17992\n", vec![r1.clone()]),
-            ("backend redis_master\n", vec![r1.clone()]),
-            ("", vec![r1.clone()]),
-            ("backend redis_master\n server r1 127.0.0.1:17991 check\n", vec![]),
-            ("backend redis_master\n server r1 localhost:17991\n", vec![]),
-            ("backend redis_master\n server-template r 1 redis:1\n", vec![]),
+        for (now, gone) in [
+            (vec![("redis_master", "r2", "127.0.0.1", 17992)], true),
+            (vec![("redis_master", "r1", "127.0.0.1", 17992)], true),
+            (vec![("redis_replicas", "r1", "127.0.0.1", 17991)], true),
+            (vec![], true),
+            (vec![("redis_master", "r1", "127.0.0.1", 17991)], false),
+            (vec![("redis_master", "r1", "-", 17991)], false),
+            (vec![("redis_master", "r1", "127.0.0.1", 1), ("redis_master", "r2", "127.0.0.1", 17991)], false),
         ] {
-            assert_eq!(departed(STATE, &outline(config), &cutting), gone.into_iter().collect(), "{config}");
+            let departed = departed(&old, &servers(&state(&now)).unwrap(), &cutting);
+            assert_eq!(departed.contains(&r1), gone, "{now:?}");
+            assert!(departed.iter().all(|server| *server == r1), "{departed:?}");
         }
         assert_eq!(held(SESSIONS, &[r1].into()), ["0x564ff29409c0"]);
         assert!(held(SESSIONS, &BTreeSet::new()).is_empty());
-        assert!(departed("Unknown command", &outline(""), &cutting).is_empty());
+        assert!(
+            ["", "Unknown command", "Can't find the target PID"].iter().all(|said| servers(said).is_none())
+        );
     }
 }

@@ -61,7 +61,7 @@ pub enum SocketError {
 }
 
 /// HAProxy answers a line within milliseconds; one that is busy for longer than this is stuck.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 /// More than any answer that is asked for here, to bound the memory.
 const MOST: u64 = 64 << 20;
 
@@ -96,7 +96,9 @@ impl Socket {
 /// The master closes a connection only when the asking side is closed, and closes it without a word (or by a
 /// reset) when it replaces itself.
 async fn converse(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, line: &str) -> io::Result<String> {
-    stream.write_all(format!("{line}\n").as_bytes()).await?;
+    // Closed before the line was taken: whoever listened there is being replaced.
+    let taken = stream.write_all(format!("{line}\n").as_bytes()).await;
+    taken.map_err(|e| if gone(&e) { io::ErrorKind::ConnectionRefused.into() } else { e })?;
     stream.shutdown().await.or_else(|e| if gone(&e) { Ok(()) } else { Err(e) })?;
     let mut answer = vec![];
     match (&mut stream).take(MOST).read_to_end(&mut answer).await {

@@ -7,8 +7,8 @@ use crate::{
     functions::{FUNCTIONS, Function, Pass},
 };
 use ::handlebars::{
-    BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output,
-    RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
+    BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy,
+    Output, RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
 };
 use config::Environment;
 use serde_json::Value;
@@ -46,18 +46,13 @@ impl HandlebarsTemplate {
 }
 
 impl Template for HandlebarsTemplate {
-    fn fill(&self, facts: &Facts) -> Result<Draft, TemplateError> {
+    fn fill(&self, facts: &Facts) -> Draft {
         let lock = || self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         *lock() = Pass::new(Arc::clone(facts), Arc::clone(&self.env));
         let text = self.registry.render(&self.name, &Value::Null);
         let pass = std::mem::take(&mut *lock());
-        // A template may well fail on the empty values of a pass without answers: that is no error yet.
-        let text = match text {
-            Ok(text) => text,
-            Err(_) if !pass.missing.is_empty() => String::new(),
-            Err(error) => return Err(self.located(&error)),
-        };
-        Ok(Draft { text, asked: pass.asked, missing: pass.missing, warnings: pass.warnings })
+        let text = text.map_err(|error| self.located(&error));
+        Draft { text, asked: pass.asked, missing: pass.missing, warnings: pass.warnings }
     }
 }
 
@@ -68,6 +63,9 @@ impl HandlebarsTemplate {
             line: error.line_no.unwrap_or_default(),
             column: error.column_no.unwrap_or_default(),
             reason: match error.reason() {
+                RenderErrorReason::MissingVariable(Some(path)) if is_function(path) => {
+                    format!("`{path}` is a function: write `({path})` to call it here")
+                }
                 RenderErrorReason::MissingVariable(Some(path)) => {
                     format!("`{path}` does not exist here; use {{{{#if {path}}}}} for what may be missing")
                 }
@@ -78,6 +76,10 @@ impl HandlebarsTemplate {
     }
 }
 
+fn is_function(name: &str) -> bool {
+    FUNCTIONS.iter().any(|function| function.name == name)
+}
+
 /// A function of the table as a Handlebars helper.
 struct Call {
     function: &'static Function,
@@ -85,6 +87,25 @@ struct Call {
 }
 
 impl HelperDef for Call {
+    /// Where the value is printed: a list or an object has no text that anybody wants in a file.
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        registry: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        render: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let value = self.call_inner(helper, registry, context, render)?;
+        let kind = match value.as_json() {
+            Value::Array(_) => "a list: use `{{#each",
+            Value::Object(_) => "an object: use `{{#with",
+            text => return Ok(out.write(&text.render())?),
+        };
+        let name = self.function.name;
+        Err(RenderErrorReason::Other(format!("{name} returns {kind} ({})}}}}`", self.function.usage)).into())
+    }
+
     fn call_inner<'reg: 'rc, 'rc>(
         &self,
         helper: &Helper<'rc>,
@@ -155,7 +176,11 @@ mod tests {
         });
         let template =
             HandlebarsTemplate::parse(Path::new("t.hbs"), template, env).map_err(|e| e.to_string())?;
-        template.fill(&Arc::new(BTreeMap::from_iter(facts))).map_err(|e| e.to_string())
+        Ok(template.fill(&Arc::new(BTreeMap::from_iter(facts))))
+    }
+
+    fn text(template: &str, rows: Option<Value>) -> Result<String, String> {
+        fill(template, rows)?.text.map_err(|e| e.to_string())
     }
 
     fn rows() -> Value {
@@ -175,16 +200,18 @@ mod tests {
             (r#"{{#each (replicas "redis")}}x{{else}}none{{/each}}"#, "none"),
             (r#":{{env "PORT"}} {{envOrDefault "X" "<&>"}}"#, ":6379 <&>"),
         ] {
-            assert_eq!(fill(template, Some(rows())).unwrap().text, text, "{template}");
+            assert_eq!(self::text(template, Some(rows())).unwrap(), text, "{template}");
         }
     }
 
     #[test]
     fn null_skips_a_with_block() {
-        let draft = fill(r#"a{{#with (master "redis")}}x{{/with}}b"#, Some(json!([]))).unwrap();
-        assert_eq!(draft.text, "ab");
-        let draft = fill(r#"{{#with (master "redis")}}x{{else}}none{{/with}}"#, Some(json!([]))).unwrap();
-        assert_eq!(draft.text, "none");
+        for (template, expected) in [
+            (r#"a{{#with (master "redis")}}x{{/with}}b"#, "ab"),
+            (r#"{{#with (master "redis")}}x{{else}}none{{/with}}"#, "none"),
+        ] {
+            assert_eq!(text(template, Some(json!([]))).unwrap(), expected);
+        }
     }
 
     #[test]
@@ -199,6 +226,13 @@ mod tests {
     }
 
     #[test]
+    fn a_template_that_fails_has_asked_all_the_same() {
+        let draft = fill("{{#each (service \"redis\")}}{{Nope}}{{/each}}", Some(rows())).unwrap();
+        assert!(draft.text.is_err() && draft.missing.is_empty());
+        assert_eq!(draft.asked, [Query::health("redis", true)].into());
+    }
+
+    #[test]
     fn errors_are_located() {
         for (template, error) in [
             (
@@ -208,9 +242,18 @@ mod tests {
             ("a\nb {{key 1}}", "t.hbs:2:3: key: argument 1 must be text"),
             ("a\n{{nope \"x\"}}", "t.hbs:2:1: there is no function `nope`"),
             ("a\n{{#if x}}", "t.hbs:"),
+            (
+                "{{service \"redis\"}}",
+                "t.hbs:1:1: service returns a list: use `{{#each (service \"tag.name?param=x@dc~near|filter\")}}`",
+            ),
+            ("{{master \"redis\"}}", "t.hbs:1:1: master returns an object"),
+            (
+                "{{#each services}}{{Name}}{{/each}}",
+                "t.hbs:1:1: `services` is a function: write `(services)`",
+            ),
             ("{{#with nope}}x{{/with}}", "t.hbs:1:1: `nope` does not exist here"),
         ] {
-            let found = fill(template, Some(rows())).unwrap_err();
+            let found = text(template, Some(rows())).unwrap_err();
             assert!(found.starts_with(error), "{found}");
         }
     }

@@ -10,9 +10,9 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 /// One filling of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// The text; not to be trusted while `missing` is not empty.
-    pub text: String,
-    /// Every question asked.
+    /// The text; nothing to go by while `missing` is not empty: a template may well fail on empty values.
+    pub text: Result<String, TemplateError>,
+    /// Every question asked, up to where it failed.
     pub asked: BTreeSet<Query>,
     /// What there is no answer to yet, in words.
     pub missing: BTreeSet<String>,
@@ -23,7 +23,7 @@ pub struct Draft {
 /// A parsed template, whichever dialect it is written in.
 pub trait Template: Send {
     /// Fills the template. Reads no clock, no file, no network.
-    fn fill(&self, facts: &Facts) -> Result<Draft, TemplateError>;
+    fn fill(&self, facts: &Facts) -> Draft;
 }
 
 /// Why a template could not be parsed or filled.

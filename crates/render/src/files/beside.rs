@@ -1,0 +1,80 @@
+//! What lies beside a file: staged texts, the previous one, and what they have in common with it.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::{MetadataExt, fchown},
+    path::{Path, PathBuf},
+};
+use tempfile::NamedTempFile;
+
+/// Followed by six letters and digits.
+const STAGED: &str = ".staged-";
+
+pub(super) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+pub(super) fn previous(target: &Path) -> PathBuf {
+    folder(target).join(hidden(target, ".previous"))
+}
+
+/// `.NAME` with an ending: hidden, and with no ending that HAProxy would read from a folder of configurations.
+fn hidden(target: &Path, ending: &str) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    format!(".{name}{ending}")
+}
+
+/// An empty staged file; dropping it removes it.
+pub(super) fn staged(target: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(&hidden(target, STAGED)).tempfile_in(folder(target))
+}
+
+/// Group and owner one by one: a member may give a file to its group, only root gives it to another user.
+pub(super) fn keep_owner(file: &File, owner: &fs::Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    let group = (own.gid() != owner.gid()).then(|| fchown(file, None, Some(owner.gid())));
+    let user = (own.uid() != owner.uid()).then(|| fchown(file, Some(owner.uid()), None));
+    for (what, kept) in [("group", group), ("owner", user)] {
+        match kept.unwrap_or(Ok(())) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::warn!("the file's {what} cannot be kept without root");
+            }
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// Copies under a name of its own first, so that a half-written copy is never taken for the previous file.
+pub(super) fn copy(target: &Path, previous: &Path) -> io::Result<()> {
+    let copy = staged(target)?;
+    fs::copy(target, copy.path())?;
+    copy.as_file().sync_all()?;
+    copy.persist(previous).map(drop).map_err(|e| e.error)
+}
+
+/// Removes what runs that were killed left staged. Nothing is lost when that fails.
+pub(super) fn sweep(target: &Path) {
+    let prefix = hidden(target, STAGED);
+    for entry in fs::read_dir(folder(target)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let random = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+        if random.is_some_and(|random| random.len() == 6 && random.chars().all(char::is_alphanumeric)) {
+            _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Puts the previous file in the place of `target`, and keeps it as the previous one.
+pub(super) fn put_back(target: &Path) -> io::Result<()> {
+    let (previous, staged) = (previous(target), folder(target).join(hidden(target, STAGED) + "return"));
+    _ = fs::remove_file(&staged);
+    // Not every file system has hard links.
+    fs::hard_link(&previous, &staged).or_else(|_| fs::copy(&previous, &staged).map(drop))?;
+    fs::rename(&staged, target)?;
+    File::open(folder(target))?.sync_all()
+}

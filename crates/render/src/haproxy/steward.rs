@@ -1,0 +1,142 @@
+//! Looks after HAProxy in the background: learns what runs, says when it is back, and cuts what old workers still
+//! hold to servers that are gone. Whatever hangs here holds up no news.
+
+use super::{
+    master::Master,
+    sessions::{self, Servers},
+    socket::Socket,
+};
+use crate::{report::Report, status::State};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinSet,
+    time::sleep,
+};
+
+/// What was brought into use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The proxies whose sessions are cut, of this configuration and of all before.
+    pub cutting: BTreeSet<String>,
+    /// How many reloads worked.
+    pub reloads: u64,
+}
+
+/// One HAProxy's steward.
+pub struct Steward {
+    /// Its master.
+    pub master: Master,
+    /// What was brought into use; the steward ends with its sender.
+    pub applied: watch::Receiver<Applied>,
+    /// Told when HAProxy runs and a text waits for it.
+    pub runs: Arc<Notify>,
+    /// Where it says what it sees.
+    pub report: Report,
+}
+
+/// HAProxy is looked after this often; right after a reload, sooner and then ever less often, since the worker
+/// that leaves may take one more connection before it closes its listeners.
+const TEND: Duration = Duration::from_secs(1);
+const TEND_SOON: Duration = Duration::from_millis(20);
+/// For an answer: a worker that is stopped or stuck must not keep the others waiting.
+const LIMIT: Duration = Duration::from_millis(500);
+/// The master takes ten connections at once (2.6), and others need it too.
+const AT_ONCE: usize = 4;
+
+impl Steward {
+    /// Serves until the keeper is gone; its last reload is still swept up after.
+    pub async fn serve(self) {
+        let mut applied = self.applied.clone();
+        let mut seen = applied.borrow_and_update().clone();
+        let (mut pause, mut fresh) = (TEND, false);
+        loop {
+            tokio::select! {
+                // News first: a reload is swept up after at once, whatever a stuck worker is waited for.
+                biased;
+                news = applied.changed() => {
+                    if news.is_err() {
+                        if fresh {
+                            self.tend(&seen.cutting, fresh).await;
+                        }
+                        return;
+                    }
+                    let now = applied.borrow_and_update().clone();
+                    if now.reloads != seen.reloads {
+                        (pause, fresh) = (Duration::ZERO, true);
+                    }
+                    seen = now;
+                }
+                looked = self.tend_after(pause, &seen.cutting, fresh) => {
+                    fresh &= !looked;
+                    pause = (pause * 2).clamp(TEND_SOON, TEND);
+                }
+            }
+        }
+    }
+
+    async fn tend_after(&self, pause: Duration, cutting: &BTreeSet<String>, fresh: bool) -> bool {
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+        self.tend(cutting, fresh).await
+    }
+
+    /// Looks once, and sweeps; false when nobody answers. `fresh` says that a reload was not yet swept up after.
+    async fn tend(&self, cutting: &BTreeSet<String>, fresh: bool) -> bool {
+        let looked = self.master.look_within(LIMIT).await;
+        let old = looked.as_ref().ok().map(|haproxy| haproxy.old_workers.clone());
+        self.report.looked(looked);
+        let Some(old) = old else { return false };
+        if self.report.state() == State::Pending {
+            self.runs.notify_one();
+        }
+        let cut = self.sweep(&old, cutting).await;
+        self.report.cut(cut, fresh);
+        true
+    }
+
+    /// Cuts the sessions that old workers hold to servers which the present one has not. A leaving worker can no
+    /// longer be steered and checks nothing any more, so its clients would stay on a demoted master for ever.
+    async fn sweep(&self, old: &[u32], cutting: &BTreeSet<String>) -> usize {
+        if old.is_empty() || cutting.is_empty() {
+            return 0;
+        }
+        let Some(now) = table(&self.master.socket, "@1").await else { return 0 };
+        let (now, cutting) = (Arc::new(now), Arc::new(cutting.clone()));
+        let mut cut = 0;
+        for some in old.chunks(AT_ONCE) {
+            let mut sweeping = JoinSet::new();
+            for pid in some {
+                let (now, cutting) = (Arc::clone(&now), Arc::clone(&cutting));
+                sweeping.spawn(sweep(self.master.socket.clone(), format!("@!{pid}"), now, cutting));
+            }
+            cut += sweeping.join_all().await.into_iter().sum::<usize>();
+        }
+        cut
+    }
+}
+
+async fn table(socket: &Socket, worker: &str) -> Option<Servers> {
+    let said = socket.ask_within(&format!("{worker} show servers state"), LIMIT).await.ok()?;
+    sessions::servers(&said)
+}
+
+/// Sweeps one old worker; returns how many sessions were cut.
+async fn sweep(socket: Socket, worker: String, now: Arc<Servers>, cutting: Arc<BTreeSet<String>>) -> usize {
+    let ask = async |order: &str| socket.ask_within(&format!("{worker} {order}"), LIMIT).await;
+    let Some(old) = table(&socket, &worker).await else { return 0 };
+    let departed = sessions::departed(&old, &now, &cutting);
+    if departed.is_empty() {
+        return 0;
+    }
+    let Ok(list) = ask("show sess").await else { return 0 };
+    let mut cut = 0;
+    for pointer in sessions::held(&list, &departed) {
+        if ask(&format!("shutdown session {pointer}")).await.is_err() {
+            break;
+        }
+        cut += 1;
+    }
+    cut
+}
