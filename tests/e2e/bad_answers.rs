@@ -171,6 +171,20 @@ async fn a_proxy_of_the_environment_gets_no_question_and_no_token() -> Outcome {
     Ok(())
 }
 
+fn row(name: &str, meta: &Value) -> String {
+    json!([{
+        "Node": {"Node": "n", "Address": "10.0.0.1"},
+        "Service": {"ID": name, "Service": name, "Port": 80, "Tags": [], "Meta": meta},
+        "Checks": [],
+    }])
+    .to_string()
+}
+
+fn answers(index: u64, api: String, web: String) -> Scene {
+    let path = |name: &str| format!("health/service/{name}");
+    Scene::Changing { index, bodies: [(path("api"), api), (path("web"), web)].into() }
+}
+
 /// A template that fails says all the same what it asked: the answer that mends it is heard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_template_that_fails_hears_of_the_answer_that_mends_it() -> Outcome {
@@ -183,20 +197,7 @@ async fn a_template_that_fails_hears_of_the_answer_that_mends_it() -> Outcome {
         "{{#if (service \"api\")}}{{#each (service \"web\")}}{{ServiceMeta.zone}}{{/each}}{{/if}}\n",
     )?;
     fs::write(&asks_too, TEMPLATE)?;
-    let row = |name: &str, meta: Value| {
-        json!([{
-            "Node": {"Node": "n", "Address": "10.0.0.1"},
-            "Service": {"ID": name, "Service": name, "Port": 80, "Tags": [], "Meta": meta},
-            "Checks": [],
-        }])
-        .to_string()
-    };
-    let path = |name: &str| format!("health/service/{name}");
-    let answers = |index, api: String, web: String| Scene::Changing {
-        index,
-        bodies: [(path("api"), api), (path("web"), web)].into(),
-    };
-    let consul = Scripted::start(answers(1, "[]".into(), row("web", json!({})))).await?;
+    let consul = Scripted::start(answers(1, "[]".into(), row("web", &json!({})))).await?;
     let config = format!(
         "consul {{\n  address = \"{}\"\n}}\ntemplate {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n\
          template {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n",
@@ -208,11 +209,11 @@ async fn a_template_that_fails_hears_of_the_answer_that_mends_it() -> Outcome {
     );
     let render = Rolecall::start("render", "render", home.path(), &config, vec![])?;
     render.ready().await?;
-    consul.play(answers(2, row("api", json!({})), row("web", json!({}))));
+    consul.play(answers(2, row("api", &json!({})), row("web", &json!({}))));
     let failed =
         |s: &Value| s["templates"][0]["error"].as_str().is_some_and(|e| e.contains("ServiceMeta.zone"));
     render.shows("that the template fails", PATIENCE, failed).await?;
-    consul.play(answers(3, row("api", json!({})), row("web", json!({"zone": "a"}))));
+    consul.play(answers(3, row("api", &json!({})), row("web", &json!({"zone": "a"}))));
     let mended = until("the file to be mended", PATIENCE, async || {
         let text = fs::read_to_string(&out)?;
         when(text == "a\n", || text.clone())

@@ -16,6 +16,7 @@ fn outage() -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn haproxy_serves_through_an_outage_of_consul() -> Outcome {
     let mut stack = Stack::start(Shape::PAIR, |_| {}).await?;
+    stack.settled(stack.redis[0].port()).await?;
     let writer = Writer::start(stack.ports.write.number());
     until("the first writes", PATIENCE, async || when(writer.acknowledged() > 10, || "few".into())).await?;
     let (text, from) = (stack.haproxy_text(), Instant::now());

@@ -175,9 +175,11 @@ impl Keeper {
         self.memory.again = None;
         self.awaited = None;
         self.report.came(done, marks);
-        self.applied.send_modify(|applied| {
+        self.applied.send_if_modified(|applied| {
+            let before = applied.clone();
             applied.cutting.extend(cutting(text));
             applied.reloads += u64::from(done == Done::Reloaded);
+            *applied != before
         });
         Exit::Done
     }

@@ -165,3 +165,26 @@ pub fn page(
         "templates": templates.iter().map(TemplateStatus::show).collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_belongs_to_the_last_reload_and_ends_those_before() {
+        let mut status = TemplateStatus::default();
+        for (outcome, cut) in [
+            ("reloaded", Some(1.0)),
+            ("reloaded", None),
+            ("refused", None),
+            ("reloaded", None),
+            ("failed", None),
+        ] {
+            let marks = Marks { cut, ..Marks::default() };
+            status.remember(Change { outcome, marks, sessions_cut: 0, error: None });
+        }
+        status.swept(2, 9.0);
+        let seen: Vec<_> = status.history.iter().map(|c| (c.marks.cut, c.sessions_cut)).collect();
+        assert_eq!(seen, [(Some(1.0), 0), (Some(9.0), 0), (None, 0), (Some(9.0), 2), (None, 0)]);
+    }
+}
