@@ -1,33 +1,45 @@
-//! Times the parts of a change, from Consul's answer to the new HAProxy worker, as `render` itself measured them.
-//! Prints medians and ratios of one run; asserts nothing, since machines differ.
+//! `scripts/bench`: measures, prints, and asserts nothing, since machines differ.
 
-use std::{env, process::ExitCode};
+mod changes;
+mod failover;
+mod measures;
+mod run;
+mod table;
+mod timeline;
 
-use serde_json::Value;
-use tests::{Outcome, PATIENCE, Shape, Stack, resident_mb, unix_ms, until, when};
-use tokio::time::Instant;
+use std::{path::PathBuf, process::ExitCode};
 
-const SHAPE: Shape = Shape { redis: 3, sentinels: 0, more: "\n# {{keyOrDefault \"bench\" \"\"}}\n" };
-/// Enough for a 95th percentile that one hiccup does not decide.
-const CHANGES: usize = 100;
+use clap::{Parser, Subcommand, value_parser};
+use tests::{Outcome, arguments};
 
-/// One kind of step, in milliseconds.
-struct Step {
-    name: &'static str,
-    from: &'static str,
-    to: &'static str,
+/// Measures the release binary on real parts; without a command, what a change in Consul costs.
+#[derive(Parser, Debug)]
+#[command(name = "scripts/bench", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
 }
 
-const STEPS: [Step; 4] = [
-    Step { name: "render: answer heard -> template filled", from: "heard_ms", to: "rendered_ms" },
-    Step { name: "render: filled -> staged on disk", from: "rendered_ms", to: "staged_ms" },
-    Step { name: "haproxy -c", from: "staged_ms", to: "checked_ms" },
-    Step { name: "reload, until the new worker answers", from: "renamed_ms", to: "applied_ms" },
-];
+#[derive(Subcommand, Debug)]
+enum What {
+    /// What fail-overs cost: kill -9, SENTINEL FAILOVER and SIGSTOP of the master
+    Failover {
+        /// How often each fault happens
+        #[arg(default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
+        runs: u32,
+        /// Writes all runs to FILE
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match bench().await {
+    let arguments: Arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    match bench(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             eprintln!("bench: {trouble}");
@@ -36,39 +48,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn bench() -> Outcome {
-    let stack = Stack::start(SHAPE, |_| {}).await?;
-    println!("{CHANGES} changes of one key, files in {}", env::temp_dir().display());
-    let mut changes = Vec::new();
-    for n in 0..CHANGES {
-        changes.push(change(&stack, n).await?);
+async fn bench(arguments: Arguments) -> Outcome {
+    match arguments.what {
+        None => changes::changes().await,
+        Some(What::Failover { runs, json }) => failover::failover(runs, json.as_deref()).await,
     }
-    let own: Vec<f64> = changes.iter().filter_map(|change| change["own_part_ms"].as_f64()).collect();
-    let own = row("render's own part: answer -> file renamed, check not counted", own);
-    for Step { name, from, to } in STEPS {
-        let taken = |change: &Value| Some(change[to].as_f64()? - change[from].as_f64()?);
-        let median = row(name, changes.iter().filter_map(taken).collect());
-        println!("{:>74}: {:.1} times the own part", "", median / own);
-    }
-    println!("memory of render after it all: {:.1} MB", resident_mb(stack.render.part.pid())?);
-    Ok(())
-}
-
-/// Changes the key and waits until HAProxy runs the new text.
-async fn change(stack: &Stack, n: usize) -> Outcome<Value> {
-    let put = unix_ms(Instant::now());
-    stack.agent.put("kv/bench", &format!("change {n}")).await?;
-    let applied = until("HAProxy to run the new text", PATIENCE, async || {
-        let last = stack.render.status().await?["templates"][0]["last"].clone();
-        when(last["heard_ms"].as_f64() > Some(put), || last.to_string())?;
-        Ok(last)
-    });
-    stack.render.part.explain(applied.await)
-}
-
-fn row(name: &str, mut millis: Vec<f64>) -> f64 {
-    millis.sort_by(f64::total_cmp);
-    let at = |share: f64| millis.get((millis.len() as f64 * share) as usize).copied().unwrap_or(f64::NAN);
-    println!("{name:<62} median {:7.2}  p95 {:7.2}  max {:7.2} ms", at(0.5), at(0.95), at(0.999));
-    at(0.5)
 }

@@ -1,29 +1,13 @@
-//! The three faults: what is done to the master, what is measured, how the damage is repaired.
+//! What is measured of a fault, and how.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 use tests::{
-    Outcome, Sightings, Signal, Stack, Tally, Trouble, Watcher, Writer, redis, unix_ms, until, watch_consul,
-    watch_proxy, watch_sentinels, when,
+    Fault, LIMIT, Outcome, Say, Sightings, Stack, Tally, Trouble, Watcher, Writer, redis, unix_ms, until,
+    watch_consul, watch_proxy, watch_sentinels, when,
 };
 use tokio::time::Instant;
-
-use crate::say::Say;
-
-/// How long each step of a fail-over, and the repair after it, may take.
-const LIMIT: Duration = Duration::from_secs(40);
-
-/// What happens to the master.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// SIGKILL; it is started again once another one has taken over.
-    Kill,
-    /// `SENTINEL FAILOVER`: a planned hand-over.
-    Planned,
-    /// SIGSTOP; SIGCONT once another one has taken over.
-    Pause,
-}
 
 /// What watches the path all the time.
 pub struct Eyes {
@@ -77,57 +61,6 @@ pub struct Render {
     pub cut: u64,
 }
 
-impl Fault {
-    /// All, in the order of the demo.
-    pub const ALL: [Fault; 3] = [Fault::Kill, Fault::Planned, Fault::Pause];
-
-    /// The word in the JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Fault::Kill => "kill",
-            Fault::Planned => "failover",
-            Fault::Pause => "pause",
-        }
-    }
-
-    /// The head of its column.
-    pub fn title(self) -> &'static str {
-        match self {
-            Fault::Kill => "SIGKILL",
-            Fault::Planned => "SENTINEL FAILOVER",
-            Fault::Pause => "SIGSTOP…SIGCONT",
-        }
-    }
-
-    /// What is done about it.
-    fn remedy(self) -> &'static str {
-        match self {
-            Fault::Kill => "the old master is started again",
-            Fault::Planned => "the old master still takes itself for one",
-            Fault::Pause => "the old master goes on",
-        }
-    }
-
-    async fn happen(self, stack: &mut Stack, master: u16) -> Outcome {
-        match self {
-            Fault::Kill => stack.redis_at(master)?.part.signal(Signal::KILL),
-            Fault::Pause => stack.redis_at(master)?.part.signal(Signal::STOP),
-            Fault::Planned => {
-                let leader = stack.sentinels.first().ok_or_else(|| Trouble::new("no sentinel"))?;
-                leader.ask(::redis::cmd("SENTINEL").arg("FAILOVER").arg(redis::MASTER_NAME)).await
-            }
-        }
-    }
-
-    fn repair(self, stack: &mut Stack, master: u16) -> Outcome {
-        match self {
-            Fault::Kill => stack.redis_at(master)?.part.restart(),
-            Fault::Pause => stack.redis_at(master)?.part.signal(Signal::CONT),
-            Fault::Planned => Ok(()),
-        }
-    }
-}
-
 impl Eyes {
     /// Opens them.
     pub fn open(stack: &Stack) -> Outcome<Eyes> {
@@ -141,7 +74,8 @@ impl Eyes {
     /// Lets one fault happen and measures it.
     pub async fn measure(&self, stack: &mut Stack, fault: Fault, say: &Say) -> Outcome<Cost> {
         let old = self.sentinels.seen.last().ok_or_else(|| Trouble::new("no sentinel quorum yet"))?;
-        steady(stack, old, say).await?;
+        say.line("waiting until every sentinel has heard from every replica, which it asks every 10 s");
+        stack.steady(old).await?;
         let proxy = watch_proxy(stack.ports.write.number());
         say.line(&format!("{} of the master 127.0.0.1:{old}", fault.title()));
         let from = Instant::now();
@@ -159,7 +93,7 @@ impl Eyes {
         drop(proxy);
         fault.repair(stack, old)?;
         say.line(&format!("{}; Sentinel needs about 10 s to make it a replica", fault.remedy()));
-        self.calm(stack, new).await?;
+        stack.calm(new, &self.writer).await?;
         say.line(&format!("127.0.0.1:{old} follows the new master; all sentinels are content"));
 
         let to = Instant::now();
@@ -189,38 +123,6 @@ impl Eyes {
         say.line(&format!("  {:5} ms  first write acknowledged by it", from.elapsed().as_millis()));
         Ok(())
     }
-
-    /// Waits until every server follows the new master and every sentinel, Consul and the writer agree.
-    async fn calm(&self, stack: &Stack, new: u16) -> Outcome {
-        for redis in stack.redis.iter().filter(|redis| redis.port() != new) {
-            redis.follows(new, LIMIT).await?;
-        }
-        for sentinel in &stack.sentinels {
-            sentinel.calm(LIMIT).await?;
-        }
-        until("Consul to show one master and two replicas", LIMIT, async || {
-            let entries = stack.agent.entries(tests::stack::SERVICE).await?;
-            let of = |tag| entries.iter().filter(|entry| entry.passing && entry.is(tag)).count();
-            when((of("master"), of("replica")) == (1, stack.redis.len() - 1), || format!("{entries:?}"))
-        })
-        .await?;
-        let now = Instant::now();
-        until("writes to flow again", LIMIT, async || {
-            when(self.writer.first_ack(new, now).is_some(), || {
-                format!("{:?}", self.writer.tally(now, Instant::now()))
-            })
-        })
-        .await
-    }
-}
-
-/// Waits until the path is whole and every sentinel knows it: a fault before that measures the one before it.
-async fn steady(stack: &Stack, master: u16, say: &Say) -> Outcome {
-    say.line("waiting until every sentinel has heard from every replica, which it asks every 10 s");
-    for sentinel in &stack.sentinels {
-        sentinel.believes(LIMIT).await?;
-    }
-    stack.routes_to(master).await
 }
 
 /// Waits until an observer sees another master than `old`, and says so.

@@ -3,12 +3,11 @@
 mod faults;
 mod report;
 mod run;
-mod say;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use tests::{Outcome, Trouble};
+use tests::{Outcome, Say, Trouble, arguments};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs Consul, Redis, Sentinel, rolecall and HAProxy on loopback, writes through HAProxy all the time, and shows
@@ -27,17 +26,11 @@ struct Arguments {
     no_faults: bool,
 }
 
-/// Bad usage, as in sysexits.h and in rolecall itself.
-const USAGE: u8 = 64;
-
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match arguments() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     match demo(&arguments).await {
         Ok(code) => code,
@@ -50,7 +43,7 @@ async fn main() -> ExitCode {
 
 async fn demo(arguments: &Arguments) -> Outcome<ExitCode> {
     let mut stop = Stop::listen()?;
-    let say = say::Say::new();
+    let say = Say::new();
     let running = tokio::select! {
         running = run::run(arguments, &say) => running?,
         code = stop.asked() => {

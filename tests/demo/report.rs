@@ -1,11 +1,9 @@
 //! The results, as a table for people and as data.
 
 use serde_json::{Value, json};
+use tests::plain;
 
-use crate::{
-    faults::{Cost, Render},
-    say::plain,
-};
+use crate::faults::{Cost, Render};
 
 /// A row of the table: what it says, and the value for one fault.
 type Row = (&'static str, fn(&Cost) -> String);

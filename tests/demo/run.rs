@@ -1,15 +1,14 @@
 //! The course of the demo: start, writes, faults, results.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Outcome, Part, Shape, Stack, Trouble, resident_mb, until, when};
+use tests::{Fault, Outcome, Part, Say, Shape, Stack, Trouble, plain, resident_mb, until, when, write_json};
 
 use crate::{
     Arguments,
-    faults::{Cost, Eyes, Fault},
+    faults::{Cost, Eyes},
     report,
-    say::{Say, plain},
 };
 
 /// What runs after the demo has shown what it has to show.
@@ -23,7 +22,7 @@ pub struct Running {
 pub async fn run(arguments: &Arguments, say: &Say) -> Outcome<Running> {
     let file = arguments.json.as_deref();
     // A file of an earlier run must not tell others that this one is ready.
-    write(file, &json!({ "ready": false }))?;
+    write_json(file, &json!({ "ready": false }))?;
     say.line("starting Consul, Redis and Sentinel");
     let mut stack = Stack::start(Shape::WHOLE, |text| say.line(text)).await?;
     let eyes = Eyes::open(&stack)?;
@@ -33,7 +32,7 @@ pub async fn run(arguments: &Arguments, say: &Say) -> Outcome<Running> {
     })
     .await?;
     say.line("the writer writes through HAProxy, about 500 times a second");
-    write(file, &addresses(&stack, &[]).await?)?;
+    write_json(file, &addresses(&stack, &[]).await?)?;
 
     let mut costs = Vec::new();
     let mut failed = None;
@@ -42,15 +41,12 @@ pub async fn run(arguments: &Arguments, say: &Say) -> Outcome<Running> {
             match eyes.measure(&mut stack, fault, say).await {
                 Ok(cost) => costs.push(cost),
                 Err(trouble) => {
-                    let parts = stack.sentinels.iter().chain(&stack.redis).map(|redis| &redis.part);
-                    let logs =
-                        parts.chain([&stack.render.part]).map(Part::tail).collect::<Vec<_>>().join("\n");
-                    failed =
-                        Some(Trouble::new(format!("{} did not end well: {trouble}\n{logs}", fault.title())));
+                    let (fault, logs) = (fault.title(), stack.tails());
+                    failed = Some(Trouble::new(format!("{fault} did not end well: {trouble}\n{logs}")));
                     break;
                 }
             }
-            write(file, &addresses(&stack, &costs).await?)?;
+            write_json(file, &addresses(&stack, &costs).await?)?;
         }
         report::table(&costs);
     }
@@ -126,14 +122,4 @@ async fn memory(stack: &Stack) -> Outcome<Vec<(String, f64)>> {
         }
     }
     Ok(sizes)
-}
-
-/// Readers see the old file or the new one, never a half.
-fn write(file: Option<&Path>, value: &Value) -> Outcome {
-    let Some(file) = file else { return Ok(()) };
-    let text = format!("{value:#}\n");
-    let mut beside = file.as_os_str().to_owned();
-    beside.push(".new");
-    let staged = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
-    staged.map_err(|e| Trouble::from(e).during(format!("writing {}", file.display())))
 }

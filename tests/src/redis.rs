@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Value, aio::MultiplexedConnection,
+    from_redis_value_ref,
+};
 
 use crate::{Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 
@@ -157,6 +160,25 @@ pub async fn behind(connection: &mut MultiplexedConnection) -> Outcome<u16> {
     let text: String = redis::cmd("INFO").arg("server").query_async(connection).await?;
     let port = fields(&text).remove("tcp_port").and_then(|port| port.parse().ok());
     port.ok_or_else(|| Trouble::new("INFO server names no tcp_port"))
+}
+
+/// What a server takes itself for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It takes writes.
+    Master,
+    /// It follows another.
+    Replica,
+}
+
+/// `ROLE`.
+pub async fn role(connection: &mut MultiplexedConnection) -> Outcome<Role> {
+    let answer: Vec<Value> = redis::cmd("ROLE").query_async(connection).await?;
+    match answer.first().map(from_redis_value_ref::<String>).transpose()?.as_deref() {
+        Some("master") => Ok(Role::Master),
+        Some("slave") => Ok(Role::Replica),
+        _ => Err(Trouble::new(format!("ROLE says {answer:?}"))),
+    }
 }
 
 fn fields(text: &str) -> BTreeMap<String, String> {

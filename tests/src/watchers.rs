@@ -1,31 +1,39 @@
-//! Three observers of a fail-over: what the sentinels say, what Consul shows, where HAProxy routes.
+//! Observers of a fail-over: what the sentinels say, what each Redis says of itself, what Consul shows, where
+//! HAProxy routes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ::redis::aio::MultiplexedConnection;
 use tokio::{
     task::{JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
-use crate::{Http, Outcome, Sightings, consul, redis};
+use crate::{
+    Http, Outcome, Sightings,
+    consul::{self, Entry},
+    redis::{self, Role},
+};
 
 /// An observer at work, until it is dropped.
 #[derive(Debug)]
-pub struct Watcher {
+pub struct Watcher<T = u16> {
     /// What it has seen so far.
-    pub seen: Sightings,
+    pub seen: Sightings<T>,
     task: JoinHandle<()>,
 }
 
-impl Watcher {
-    fn start<F: Future<Output = ()> + Send + 'static>(watch: impl FnOnce(Sightings) -> F) -> Watcher {
+impl<T: Clone> Watcher<T> {
+    fn start<F: Future<Output = ()> + Send + 'static>(watch: impl FnOnce(Sightings<T>) -> F) -> Watcher<T> {
         let seen = Sightings::default();
         Watcher { task: tokio::spawn(watch(seen.clone())), seen }
     }
 }
 
-impl Drop for Watcher {
+impl<T> Drop for Watcher<T> {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -76,14 +84,56 @@ impl Voice {
     }
 }
 
+/// What the server at that port says of itself, asked every 2 ms over a connection of its own. Since when: since the
+/// last look that saw something else was sent. So a change is noted some 2 ms early, never late.
+pub fn watch_role(port: u16) -> Watcher<Role> {
+    Watcher::start(async move |seen| {
+        let mut kept = None;
+        let mut since = Instant::now();
+        let mut tick = interval(Duration::from_millis(2));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let asked = Instant::now();
+            if let Ok(role) = role(port, &mut kept).await {
+                seen.note_since(since, role);
+                since = asked;
+            }
+        }
+    })
+}
+
+async fn role(port: u16, kept: &mut Option<MultiplexedConnection>) -> Outcome<Role> {
+    let mut connection = match kept.take() {
+        Some(kept) => kept,
+        None => redis::connect(port, Voice::LIMIT).await?,
+    };
+    let role = redis::role(&mut connection).await?;
+    *kept = Some(connection);
+    Ok(role)
+}
+
 /// Which instance is *the* master of a service in Consul, by a blocking health query.
-pub fn watch_consul(address: String, service: &'static str) -> Outcome<Watcher> {
+pub fn watch_consul(address: String, service: &str) -> Outcome<Watcher> {
+    watch_health(format!("{address}/v1/health/service/{service}?"), consul::master)
+}
+
+/// Which instances of a service Consul shows to be passing and master: each of them is written to by somebody.
+pub fn watch_masters(address: String, service: &str) -> Outcome<Watcher<BTreeSet<u16>>> {
+    let ports = |entries: &[Entry]| Some(entries.iter().map(|entry| entry.port).collect());
+    watch_health(format!("{address}/v1/health/service/{service}?passing&tag=master&"), ports)
+}
+
+fn watch_health<T: Clone + PartialEq + Send + 'static>(
+    query: String,
+    read: fn(&[Entry]) -> Option<T>,
+) -> Outcome<Watcher<T>> {
     let http = Http::new(None)?;
     Ok(Watcher::start(async move |seen| {
         let mut index = 0;
         loop {
-            let url = format!("http://{address}/v1/health/service/{service}?wait=30s&index={index}");
-            let asked = http.get(&url, Duration::from_secs(40)).await;
+            let asked =
+                http.get(&format!("http://{query}wait=30s&index={index}"), Duration::from_secs(40)).await;
             let Some((next, answer)) = asked.ok().and_then(|a| Some((a.index?, a.json().ok()?))) else {
                 // Consul is away: look again from the beginning, not more often than a person would.
                 index = 0;
@@ -91,8 +141,8 @@ pub fn watch_consul(address: String, service: &'static str) -> Outcome<Watcher> 
                 continue;
             };
             index = if next < index { 0 } else { next };
-            if let Some(port) = consul::master(&consul::entries(&answer)) {
-                seen.note(port);
+            if let Some(what) = read(&consul::entries(&answer)) {
+                seen.note(what);
             }
         }
     }))

@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use tokio::time::Instant;
 
 /// Prints lines with the time since it was made.
+#[derive(Debug)]
 pub struct Say {
     start: Instant,
 }
 
 impl Say {
     /// Time starts now.
+    #[expect(clippy::new_without_default, reason = "it reads the clock")]
     pub fn new() -> Say {
         Say { start: Instant::now() }
     }
@@ -21,7 +23,7 @@ impl Say {
     }
 }
 
-/// A line without time. A reader who went away (`| head`) does not stop the demo.
+/// A line without time. A reader who went away (`| head`) does not stop the program.
 pub fn plain(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
