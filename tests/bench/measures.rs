@@ -21,7 +21,7 @@ const NONE: fn(Fault) -> Option<f64> = |_| None;
 const ZERO: fn(Fault) -> Option<f64> = |_| Some(0.0);
 
 /// All of them, in the order of the table.
-pub const MEASURES: [Measure; 14] = [
+pub const MEASURES: [Measure; 15] = [
     measure("promoted_ms", "fault → ROLE of the new master flips", |r| r.promoted, NONE),
     measure("advertised_ms", "ROLE flips → Consul advertises it", advertised, |_| Some(30.0)),
     measure("withdrawn_ms", "fault → the old one is withdrawn", withdrawn, |fault| match fault {
@@ -32,6 +32,7 @@ pub const MEASURES: [Measure; 14] = [
     measure("overlap_ms", "two masters advertised", |r| r.adverts.several(), ZERO),
     measure("nobody_ms", "no master advertised", |r| r.adverts.nobody(), NONE),
     measure("readvertised", "the old one advertised again, times", |r| returns(r) as f64, ZERO),
+    measure("again", "Sentinel failed over once more, times", again, NONE),
     measure("gap_ms", "longest gap between acknowledgements", gap, NONE),
     measure(
         "gap_beyond_promotion_ms",
@@ -76,6 +77,11 @@ fn returns(run: &Run) -> usize {
     run.adverts.returns(run.masters.0)
 }
 
+/// Then the other numbers tell of both.
+fn again(run: &Run) -> f64 {
+    f64::from(u8::from(run.survivor != run.masters.1))
+}
+
 fn gap(run: &Run) -> f64 {
     run.tally.longest_gap.as_secs_f64() * 1e3
 }
@@ -91,6 +97,7 @@ pub fn data(run: &Run) -> Value {
         "fault_unix_ms": run.at,
         "old_master": run.masters.0,
         "new_master": run.masters.1,
+        "last_master": run.survivor,
         "first_write_ms": run.written,
         "old_master_replica_ms": run.demoted,
         "advertised": run.adverts.changes.iter().map(|(at, who)| json!({ "ms": at, "ports": who })).collect::<Value>(),

@@ -27,6 +27,8 @@ pub struct Run {
     pub at: f64,
     /// The port of the master before, and after.
     pub masters: (u16, u16),
+    /// The master at the end: another one when Sentinel failed over once more.
+    pub survivor: u16,
     /// `ROLE` of the new master said so for the first time, or up to 2 ms later.
     pub promoted: f64,
     /// `ROLE` of the old master said replica.
@@ -75,8 +77,9 @@ impl Eyes {
         .await?;
         // Some 0.8 s before a majority of the sentinels knows of it, so that the old one meets what misleads it most.
         fault.repair(stack, old)?;
-        stack.calm(new, &self.writer).await?;
-        let run = self.sum(fault, (old, new), (from, written, Instant::now())).await?;
+        let survivor = until("one master again", LIMIT, async || self.master(None)).await?;
+        stack.calm(survivor, &self.writer).await?;
+        let run = self.sum(fault, (old, new, survivor), (from, written, Instant::now())).await?;
         Ok(Run { render: changes(&stack.render.status().await?, run.at), ..run })
     }
 
@@ -94,10 +97,9 @@ impl Eyes {
     async fn sum(
         &self,
         fault: Fault,
-        masters: (u16, u16),
+        (old, new, survivor): (u16, u16, u16),
         (from, written, to): (Instant, Instant, Instant),
     ) -> Outcome<Run> {
-        let (old, new) = masters;
         let after = |at: Instant| at.saturating_duration_since(from).as_secs_f64() * 1e3;
         let became = |of: u16, role| {
             let (_, watcher) = self.roles.iter().find(|(port, _)| *port == of)?;
@@ -107,7 +109,8 @@ impl Eyes {
         Ok(Run {
             fault,
             at: unix_ms(from),
-            masters,
+            masters: (old, new),
+            survivor,
             promoted: became(new, Role::Master)
                 .ok_or_else(|| Trouble::new(format!("{new} was master already")))?,
             demoted: became(old, Role::Replica),
@@ -115,7 +118,7 @@ impl Eyes {
             written: after(written),
             tally: self.writer.tally(from, to),
             stale: self.writer.tally(written, to).by_server.get(&old).copied().unwrap_or_default(),
-            lost: self.writer.lost(from - Duration::from_secs(1), to, new).await?.values().sum(),
+            lost: self.writer.lost(from - Duration::from_secs(1), to, survivor).await?.values().sum(),
             render: Value::Null,
         })
     }
