@@ -14,7 +14,7 @@ async fn failover(stack: &Stack, more: &[&str]) -> Outcome<(Option<i32>, String)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_planned_switch_loses_nothing() -> Outcome {
-    let stack = Stack::start(Shape::WHOLE, |_| {}).await?;
+    let stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
     for sentinel in &stack.sentinels {
         sentinel.believes(PATIENCE).await?;
     }
@@ -45,7 +45,7 @@ async fn a_planned_switch_loses_nothing() -> Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_switch_that_would_lose_writes_is_given_up() -> Outcome {
-    let stack = Stack::start(Shape::WHOLE, |_| {}).await?;
+    let stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
     let old = stack.sentinels[0].named().await?;
     // The replicas are there, and take nothing in any more.
     let replicas = || stack.redis.iter().filter(|redis| redis.port() != old);

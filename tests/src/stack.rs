@@ -111,6 +111,17 @@ impl Stack {
         Ok(stack)
     }
 
+    /// Lets the Sentinels wait longer before they call a server dead: a story on a busy machine must not see a
+    /// fail-over that nobody caused.
+    pub async fn patient(self) -> Outcome<Stack> {
+        for sentinel in &self.sentinels {
+            let mut set = redis::cmd("SENTINEL");
+            set.arg("SET").arg(MASTER_NAME).arg("down-after-milliseconds").arg(5000);
+            sentinel.ask::<()>(&set).await?;
+        }
+        Ok(self)
+    }
+
     /// Waits until a write through HAProxy is acknowledged.
     pub async fn writes_flow(&self) -> Outcome {
         let flow = until("a write through HAProxy", PATIENCE, async || {
