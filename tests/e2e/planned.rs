@@ -53,7 +53,7 @@ async fn a_switch_that_would_lose_writes_is_given_up() -> Outcome {
         replica.part.signal(Signal::STOP)?;
     }
     stack.writes_flow().await?;
-    let (code, said) = failover(&stack, &["--timeout", "1s"]).await?;
+    let (code, said) = failover(&stack, &["--timeout", "5s"]).await?;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("nothing was changed") || said.contains("would lose writes"), "{said}");
     stack.writes_flow().await?;

@@ -12,7 +12,10 @@ use crate::{
     sentinel::Place,
 };
 use redis::{Cmd, FromRedisValue, Value, aio::MultiplexedConnection, cmd, from_redis_value_ref};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Why a switch was refused, or where it stopped.
@@ -49,6 +52,12 @@ pub struct Switched {
 const STEP: Duration = Duration::from_millis(10);
 /// A pause ends by itself this long after everything should be over, in case this program is killed.
 const LEASH: Duration = Duration::from_secs(5);
+/// Sentinel demotes a replaced master after about eleven seconds (measured); until then its writes must wait.
+const DEMOTION: Duration = Duration::from_secs(30);
+/// Less than this is over before Sentinel has done its part.
+const LEAST: Duration = Duration::from_secs(5);
+/// With less, the pause alone could look like a death.
+const LEAST_DOWN_AFTER: Duration = Duration::from_millis(2500);
 /// One command's limit.
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -59,20 +68,31 @@ pub async fn failover(
     limit: Duration,
     say: impl Fn(&str),
 ) -> Result<Switched, FailoverError> {
+    if limit < LEAST {
+        return Err(FailoverError::Refused(format!("a switch takes seconds; give it at least {LEAST:?}")));
+    }
     let until = Instant::now() + limit;
     let mut stage = Stage::set(config, service).await.map_err(FailoverError::Refused)?;
     say(&format!("{} is master and can be switched", stage.master.name));
     let began = Instant::now();
-    stage.pause(limit + LEASH).await.map_err(FailoverError::Refused)?;
+    if let Err(why) = stage.pause(limit + LEASH).await {
+        return Err(stage.give_up(why).await);
+    }
     say("writes are paused");
-    let new = match stage.switch(until, &say).await {
-        Ok(new) => new,
+    let replicas = match stage.caught_up(began + stage.patience).await {
+        Ok(replicas) => replicas,
         Err(why) => return Err(stage.give_up(why).await),
     };
+    say(&format!("{} have everything; ordering the switch", replicas.join(" and ")));
+    // From here on Sentinel may promote at any moment: writes are let go by nobody but the pause itself.
+    let new = stage.order(until).await.map_err(FailoverError::Unfinished)?;
     let (to, took) = (format!("{}:{}", new.0, new.1), began.elapsed());
     say(&format!("{to} is master after {took:.0?}"));
     let from = stage.master.name.clone();
     match stage.follow(&new).await {
+        Ok(()) if !replicas.contains(&to) => Err(FailoverError::Unfinished(format!(
+            "Sentinel promoted {to}, which was not among those that had everything: acknowledged writes may be lost"
+        ))),
         Ok(()) => Ok(Switched { from, to, took }),
         Err(why) => Err(FailoverError::Unfinished(format!(
             "{from} does not follow {to} yet ({why}); Sentinel sees to it, and its writes stay paused meanwhile"
@@ -86,6 +106,11 @@ struct Stage<'a> {
     voice: Server,
     old: Place,
     master: Server,
+    /// How long writes may be paused before the order is given. Sentinel's own questions wait behind the pause, and
+    /// after `down-after` it would take the master for dead.
+    patience: Duration,
+    /// The replicas that Sentinel may promote.
+    eligible: BTreeSet<String>,
 }
 
 impl<'a> Stage<'a> {
@@ -95,7 +120,8 @@ impl<'a> Stage<'a> {
         let (voice, old) = listen(sentinel).await?;
         let address = Address::Tcp(old.0.clone(), old.1);
         let master = Server::open(Link { address, ..service.probe.link.clone() }).await?;
-        let mut stage = Stage { sentinel, voice, old, master };
+        let (patience, eligible) = (Duration::ZERO, BTreeSet::new());
+        let mut stage = Stage { sentinel, voice, old, master, patience, eligible };
         stage.ready().await?;
         Ok(stage)
     }
@@ -103,17 +129,37 @@ impl<'a> Stage<'a> {
     async fn ready(&mut self) -> Result<(), String> {
         let name = &self.sentinel.master;
         self.voice.ask::<Value>(cmd("SENTINEL").arg("CKQUORUM").arg(name)).await?;
-        let fields: BTreeMap<String, String> =
-            self.voice.ask(cmd("SENTINEL").arg("MASTER").arg(name)).await?;
+        let fields: Fields = self.voice.ask(cmd("SENTINEL").arg("MASTER").arg(name)).await?;
         let flags = fields.get("flags").cloned().unwrap_or_default();
         if flags != "master" {
             return Err(format!("{} says of the master: {flags}", self.voice.name));
         }
+        let down_after = fields.get("down-after-milliseconds").and_then(|millis| millis.parse().ok());
+        let down_after = Duration::from_millis(down_after.unwrap_or_default());
+        if down_after < LEAST_DOWN_AFTER {
+            return Err(format!(
+                "Sentinel's down-after-milliseconds is {down_after:?}; under {LEAST_DOWN_AFTER:?} it could take the paused \
+                 master for dead. Raise it for the switch: SENTINEL SET {name} down-after-milliseconds 5000"
+            ));
+        }
+        self.patience = down_after / 2;
+        let replicas: Vec<Fields> = self.voice.ask(cmd("SENTINEL").arg("REPLICAS").arg(name)).await?;
+        self.eligible = replicas.iter().filter_map(eligible).collect();
         let found = self.master.replication().await?;
-        match (found.word.as_str(), found.replicas.len()) {
-            ("master", 0) => Err(format!("no replica is connected to {}", self.master.name)),
-            ("master", _) => Ok(()),
-            (word, _) => Err(format!("{} says {word}, although Sentinel calls it master", self.master.name)),
+        let connected: BTreeSet<&String> = found.replicas.iter().map(|(name, _)| name).collect();
+        let missing: Vec<_> =
+            self.eligible.iter().filter(|name| !connected.contains(name)).map(String::as_str).collect();
+        match found.word.as_str() {
+            "master" if self.eligible.is_empty() => {
+                Err("Sentinel has no replica that it could promote".into())
+            }
+            "master" if missing.is_empty() => Ok(()),
+            "master" => Err(format!(
+                "Sentinel could promote {}, which {} does not feed",
+                missing.join(" or "),
+                self.master.name
+            )),
+            word => Err(format!("{} says {word}, although Sentinel calls it master", self.master.name)),
         }
     }
 
@@ -123,27 +169,14 @@ impl<'a> Stage<'a> {
         self.master.ask(cmd("CLIENT").arg("PAUSE").arg(millis).arg("WRITE")).await
     }
 
-    /// Waits until the replicas have everything, orders the switch, and waits until Sentinel names another.
-    async fn switch(&mut self, until: Instant, say: impl Fn(&str)) -> Result<Place, String> {
-        let replicas = self.caught_up(until).await?;
-        say(&format!("{} have everything; ordering the switch", replicas.join(" and ")));
-        self.voice.ask::<()>(cmd("SENTINEL").arg("FAILOVER").arg(&self.sentinel.master)).await?;
-        while Instant::now() < until {
-            match named(&mut self.voice, self.sentinel).await {
-                Ok(new) if new != self.old => return Ok(new),
-                _ => sleep(STEP).await,
-            }
-        }
-        Err("Sentinel promoted nobody in time".into())
-    }
-
+    /// Waits until every replica that Sentinel may promote has acknowledged all that was written.
     async fn caught_up(&mut self, until: Instant) -> Result<Vec<String>, String> {
         loop {
             let Replication { offset, replicas, .. } = self.master.replication().await?;
-            let behind: Vec<_> =
-                replicas.iter().filter(|(_, at)| *at < offset).map(|(name, _)| name.as_str()).collect();
-            if behind.is_empty() && !replicas.is_empty() {
-                return Ok(replicas.into_iter().map(|(name, _)| name).collect());
+            let has = |name: &String| replicas.iter().any(|(replica, at)| replica == name && *at >= offset);
+            let behind: Vec<_> = self.eligible.iter().filter(|name| !has(name)).map(String::as_str).collect();
+            if behind.is_empty() {
+                return Ok(self.eligible.iter().cloned().collect());
             }
             if Instant::now() >= until {
                 return Err(format!("switching now would lose writes: behind are {}", behind.join(" and ")));
@@ -152,9 +185,28 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Lets the old master follow the new one, and then lets go of the writes that waited: they are refused.
+    /// Orders the switch, and waits until Sentinel names another.
+    async fn order(&mut self, until: Instant) -> Result<Place, String> {
+        self.voice.ask::<()>(cmd("SENTINEL").arg("FAILOVER").arg(&self.sentinel.master)).await?;
+        while Instant::now() < until {
+            match named(&mut self.voice, self.sentinel).await {
+                Ok(new) if new != self.old => return Ok(new),
+                _ => sleep(STEP).await,
+            }
+        }
+        Err(format!(
+            "Sentinel named nobody else in time; writes at {} are let go in seconds",
+            self.master.name
+        ))
+    }
+
+    /// Lets the old master follow the new one, as Sentinel would ten seconds later, and then lets go of the writes
+    /// that waited: they are refused.
     async fn follow(&mut self, new: &Place) -> Result<(), String> {
+        self.pause(DEMOTION).await?;
         self.master.ask::<()>(cmd("REPLICAOF").arg(&new.0).arg(new.1)).await?;
+        // A server without a configuration file has nothing to rewrite.
+        let _rewritten = self.master.ask::<()>(cmd("CONFIG").arg("REWRITE")).await;
         self.master.ask(cmd("CLIENT").arg("UNPAUSE")).await
     }
 
@@ -211,6 +263,15 @@ async fn named(voice: &mut Server, sentinel: &SentinelConfig) -> Result<Place, S
     let named: Option<Place> =
         voice.ask(cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(&sentinel.master)).await?;
     named.ok_or_else(|| format!("{} watches no master named \"{}\"", voice.name, sentinel.master))
+}
+
+type Fields = BTreeMap<String, String>;
+
+/// The name of a replica that Sentinel may promote: up, and not kept back by its priority.
+fn eligible(replica: &Fields) -> Option<String> {
+    let up = replica.get("flags").is_some_and(|flags| flags == "slave");
+    let kept_back = replica.get("slave-priority").is_some_and(|priority| priority == "0");
+    (up && !kept_back).then_some(format!("{}:{}", replica.get("ip")?, replica.get("port")?))
 }
 
 /// A Redis or a Sentinel that is asked.

@@ -249,9 +249,10 @@ mod tests {
             epoch: 4,
             failover: None,
             known: 1,
+            quorum: 1,
             others: Default::default(),
         };
-        let answer = Answer { asked: Some(Instant::now()), said: Ok(named) };
+        let answer = Answer { asked: Some(Instant::now()), said: Ok(named), listed: true };
         stage.report.send_replace(Report([("s".to_owned(), answer)].into()));
         let wish = stage.desired.wait_for(|wish| *wish != Desired::Undecided).await.unwrap().clone();
         assert_eq!(entry(&wish).meta["epoch"], "4");

@@ -7,7 +7,10 @@
 //! another to promote. A stall or a restart forgets the crown, unless all Sentinels are silent: their silence is no
 //! witness against it.
 
-use crate::sentinel::{Named, Place, Report, hello::Hellos};
+use crate::sentinel::{
+    Failover, Named, Place, Report,
+    hello::{FRESH, Hellos},
+};
 use consul::Role;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
@@ -134,14 +137,18 @@ pub struct Belief {
     stint: Option<Instant>,
     /// The latest epoch in which another was named, by anybody.
     other: Option<Claim>,
+    /// When that was first heard.
+    witnessed: Option<Instant>,
     /// Since when a majority names this instance although another was named in a later epoch.
     reborn: Option<Instant>,
+    /// Epochs up to this one are of a former time: a single witness of them proves nothing any more.
+    floor: Option<u64>,
     settled: bool,
 }
 
 /// A gap between two good looks after which a crown is forgotten: no fail-over is decided faster (`down-after` is a
 /// second in the most eager deployments). It also catches this program's own freeze.
-const STALL: Duration = Duration::from_millis(500);
+pub const STALL: Duration = Duration::from_millis(500);
 /// Sentinel chooses whom to promote some 60 ms before it does (measured); a choice older than this is another story.
 const CHOICE: Duration = Duration::from_secs(2);
 /// After all Sentinels lost their memory, epochs begin again at zero. When a majority has named this instance for so
@@ -164,7 +171,9 @@ impl Belief {
             lapsed: None,
             stint: None,
             other: None,
+            witnessed: None,
             reborn: None,
+            floor: None,
             settled: false,
         }
     }
@@ -197,7 +206,10 @@ impl Belief {
     #[must_use]
     pub fn judged(self, evidence: &Evidence, names: &Names, now: Instant) -> Belief {
         let ballot = Ballot::count(&self, evidence, names, now);
-        let other = self.other.clone().max(ballot.other.clone());
+        // What was witnessed once stays true, until a majority speaks after it: then only what is said now counts.
+        let remembered = self.other.clone().filter(|_| !ballot.spoken);
+        let other = remembered.max(ballot.other.clone());
+        let witnessed = if other > self.other { Some(now) } else { self.witnessed };
         let silent = evidence.report.said().next().is_none() && evidence.report.complete(self.stint);
         let own = evidence
             .own
@@ -205,19 +217,28 @@ impl Belief {
             .filter(|(run_id, _)| self.run_id() == Some(run_id))
             .map(|(_, epoch)| *epoch);
         let held = self.epoch.or(self.lapsed.max(own).filter(|_| silent));
-        let best = ballot.quorum.max(ballot.promoted).max(held);
+        // A majority's word is the truth, also where it is lower than what is held: after Sentinels lost their memory.
+        let best = if ballot.quorum.is_some() {
+            ballot.quorum.max(ballot.promoted)
+        } else {
+            ballot.promoted.max(held)
+        };
+        let replaced = ballot.chosen.as_ref().filter(|chosen| Some(chosen.epoch) > best);
+        let successor = ballot.successor.as_ref().filter(|successor| Some(successor.epoch) > best);
         let overtaken = other.as_ref().filter(|other| Some(other.epoch) > best);
-        let reborn = ballot.quorum.and(overtaken).map(|_| self.reborn.unwrap_or(now));
+        let rival = evidence.rival.as_ref().is_some_and(|rival| Some(rival.epoch) > best);
+        let reborn = ballot.quorum.and(overtaken).filter(|_| !rival).map(|_| self.reborn.unwrap_or(now));
         if reborn.is_some_and(|since| now - since >= REBIRTH) {
-            let born = Belief { other: None, reborn: None, epoch: ballot.quorum, ..self };
+            let floor = overtaken.map(|other| other.epoch);
+            let born = Belief { other: None, reborn: None, floor, epoch: ballot.quorum, ..self };
             return born.stands(Standing::Master, "a majority of the Sentinels began to count anew");
         }
-        let (standing, why) = match (self.role, &ballot.successor, overtaken) {
+        let (standing, why) = match (self.role, successor, replaced.or(overtaken)) {
             (None, ..) => (Standing::Unknown, "it never answered".into()),
             (Some(Role::Replica), ..) => (Standing::Replica, "ROLE says replica".into()),
             (Some(Role::Master), ..) if !self.sentinel => (Standing::Master, "ROLE says master".into()),
             (_, Some(successor), _) => {
-                (Standing::Fenced, format!("Sentinel promotes {successor} in its place"))
+                (Standing::Fenced, format!("Sentinel promotes {} in its place", successor.who))
             }
             (_, _, Some(Claim { who, epoch })) => {
                 (Standing::Fenced, format!("{who} became master in epoch {epoch}"))
@@ -232,9 +253,9 @@ impl Belief {
         let early = !evidence.report.complete(self.stint) || evidence.unread;
         if standing == Standing::Candidate && early && self.failure.is_none() {
             // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
-            return Belief { other, reborn, epoch, settled: false, ..self };
+            return Belief { other, witnessed, reborn, epoch, settled: false, ..self };
         }
-        Belief { other, reborn, epoch, ..self }.stands(standing, why)
+        Belief { other, witnessed, reborn, epoch, ..self }.stands(standing, why)
     }
 
     fn stands(self, standing: Standing, why: impl Into<String>) -> Belief {
@@ -273,7 +294,11 @@ struct Ballot {
     /// The epoch in which it is being promoted.
     promoted: Option<u64>,
     /// Who is being promoted in its place.
-    successor: Option<String>,
+    successor: Option<Claim>,
+    /// Whether a majority named somebody since the latest witness was heard.
+    spoken: bool,
+    /// Another whom a majority names.
+    chosen: Option<Claim>,
     /// The latest epoch in which another is named.
     other: Option<Claim>,
 }
@@ -283,38 +308,47 @@ impl Ballot {
         let run_id = of.run_id();
         let me =
             |address: &Place, id: Option<&str>| names.0.contains(address) || id.is_some() && id == run_id;
-        let names_me = |named: &Named| me(&named.address, named.run_id.as_deref());
         let report = &evidence.report;
+        // An address that a Sentinel gives together with this run id is one of its own, however it came about.
+        let own_id = |named: &Named| named.run_id.is_some() && named.run_id.as_deref() == run_id;
+        let aliases: BTreeSet<&Place> =
+            report.said().filter(|(_, named)| own_id(named)).map(|(_, named)| &named.address).collect();
+        let names_me = |named: &Named| me(&named.address, named.run_id.as_deref());
         let fresh = |asked: Instant| of.stint.is_none_or(|began| asked >= began);
         // A choice was made shortly before the stint that it leads to.
         let topical = |asked: Instant| now.saturating_duration_since(asked) <= CHOICE;
-        let voters: BTreeSet<&str> = report
-            .0
-            .iter()
-            .filter(|(_, answer)| answer.asked.is_some_and(fresh))
-            .filter_map(|(address, answer)| Some((address, answer.said.as_ref().ok()?)))
-            .filter(|(_, named)| names_me(named) && named.failover.is_none())
-            .map(|(address, named)| named.id.as_deref().unwrap_or(address))
-            .collect();
-        let named_me = report.said().filter(|(asked, named)| fresh(*asked) && names_me(named));
         let choices =
             || report.said().filter(|(asked, _)| topical(*asked)).filter_map(|(_, n)| n.failover.as_ref());
-        let mine = |choice: &&crate::sentinel::Failover| me(&choice.address, choice.run_id.as_deref());
+        let mine = |choice: &&Failover| me(&choice.address, choice.run_id.as_deref());
+        let claim = |epoch: u64, (host, port): &Place| Claim { epoch, who: format!("{host}:{port}") };
+        let ours = |named: &Named| names_me(named) && named.failover.is_none();
+        let quorum = voices(report, fresh, ours);
+        let others: BTreeSet<&Place> =
+            report.said().filter(|(_, named)| !names_me(named)).map(|(_, named)| &named.address).collect();
+        let since = |asked: Instant| fresh(asked) && of.witnessed.is_none_or(|heard| asked > heard);
+        let spoken = voices(report, since, names_me).0 >= report.majority()
+            || others
+                .iter()
+                .any(|place| voices(report, since, |named| named.address == **place).0 >= report.majority());
+        let chosen = others.into_iter().filter_map(|place| {
+            let (votes, epoch) = voices(report, fresh, |named| named.address == *place);
+            epoch.filter(|_| votes >= report.majority()).map(|epoch| claim(epoch, place))
+        });
         let said = report.said().map(|(_, named)| named).filter(|named| !names_me(named));
-        let said = said.map(|named| (named.epoch, &named.address));
-        let heard = evidence.hellos.values().filter(|hello| !names.0.contains(&hello.address));
-        let heard = heard.map(|hello| (hello.epoch, &hello.address));
-        let claims =
-            said.chain(heard).map(|(epoch, (host, port))| Claim { epoch, who: format!("{host}:{port}") });
-        let votes = (voters.len(), report.known());
+        let said = said.map(|named| claim(named.epoch, &named.address));
+        let heard = evidence.hellos.values().filter(|hello| now.saturating_duration_since(hello.at) <= FRESH);
+        let heard =
+            heard.filter(|hello| !names.0.contains(&hello.address) && !aliases.contains(&hello.address));
+        let heard = heard.map(|hello| claim(hello.epoch, &hello.address));
+        let claims = said.chain(heard).chain(evidence.rival.clone());
         Ballot {
-            votes,
-            quorum: named_me.map(|(_, named)| named.epoch).max().filter(|_| votes.0 > votes.1 / 2),
+            votes: (quorum.0, report.known()),
+            quorum: quorum.1.filter(|_| quorum.0 >= report.majority()),
             promoted: choices().filter(mine).map(|choice| choice.epoch).max(),
-            successor: choices()
-                .find(|choice| !mine(choice))
-                .map(|c| format!("{}:{}", c.address.0, c.address.1)),
-            other: claims.chain(evidence.rival.clone()).max(),
+            successor: choices().filter(|choice| !mine(choice)).map(|c| claim(c.epoch, &c.address)).max(),
+            chosen: chosen.max(),
+            spoken,
+            other: claims.filter(|claim| of.floor.is_none_or(|floor| claim.epoch > floor)).max(),
         }
     }
 
@@ -322,6 +356,22 @@ impl Ballot {
         let (votes, known) = self.votes;
         format!("{votes} of {known} known Sentinels name it master")
     }
+}
+
+/// How many Sentinels say it, and the latest epoch in which they do. One Sentinel has one vote, under however many
+/// addresses; one that does not tell its id counts only where it was configured.
+fn voices(
+    report: &Report,
+    fresh: impl Fn(Instant) -> bool,
+    says: impl Fn(&Named) -> bool,
+) -> (usize, Option<u64>) {
+    let saying = report.0.iter().filter_map(|(address, answer)| {
+        let named =
+            answer.said.as_ref().ok().filter(|named| answer.asked.is_some_and(&fresh) && says(named))?;
+        Some((named.id.as_deref().or(answer.listed.then_some(address))?, named.epoch))
+    });
+    let (voters, epochs): (BTreeSet<&str>, Vec<u64>) = saying.unzip();
+    (voters.len(), epochs.into_iter().max())
 }
 
 #[cfg(test)]

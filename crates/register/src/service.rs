@@ -246,7 +246,10 @@ impl Service {
     /// Sentinel means this instance by the address that clients use, or by the one that is probed.
     fn names(&self, me: &Identity) -> Names {
         let mut names = BTreeSet::from([(me.address.clone(), me.port)]);
-        if let Address::Tcp(host, port) = &self.config.probe.link.address {
+        // Every node is 127.0.0.1 to itself: that tells nothing, unless it is what clients are told too.
+        if let Address::Tcp(host, port) = &self.config.probe.link.address
+            && !host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        {
             names.insert((host.clone(), *port));
         }
         Names(names)

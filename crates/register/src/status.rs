@@ -184,12 +184,13 @@ pub(crate) mod tests {
             epoch: 3,
             failover: None,
             known: 1,
+            quorum: 1,
             others: Default::default(),
         };
-        let answer = |said| Answer { asked: Some(Instant::now()), said };
+        let answer = |said, listed| Answer { asked: Some(Instant::now()), said, listed };
         let report = Report(BTreeMap::from([
-            ("s".to_owned(), answer(Ok(named))),
-            ("t".to_owned(), answer(Err("down".into()))),
+            ("s".to_owned(), answer(Ok(named), true)),
+            ("t".to_owned(), answer(Err("down".into()), false)),
         ]));
         let names = Names([("10.0.0.7".to_owned(), 6379)].into());
         let evidence = Evidence { report: report.clone(), ..Evidence::default() };

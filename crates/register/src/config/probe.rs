@@ -1,6 +1,9 @@
 //! The `probe "redis"` block and what it shares with its `sentinel` block: how to reach a server.
 
-use crate::probe::link::{Address, Link, Tls};
+use crate::{
+    probe::link::{Address, Link, Tls},
+    role::STALL,
+};
 use config::{Mistakes, Section};
 use std::{path::PathBuf, time::Duration};
 
@@ -84,6 +87,12 @@ pub(super) fn read(service: &mut Section, mistakes: &mut Mistakes) -> Option<Whe
         probe.mistake("timeout", "must be more than zero", mistakes);
     }
     let sentinel = sentinel(&mut probe, mistakes);
+    if sentinel.is_some() && interval + timeout >= STALL {
+        let why = format!(
+            "interval and timeout together must be under {STALL:?}: longer without a look, and a crown is forgotten"
+        );
+        probe.mistake("interval", why, mistakes);
+    }
     probe.finish(mistakes);
     let config = Box::new(RedisConfig { link, interval, timeout, sentinel });
     Some(match config.link.address {

@@ -7,12 +7,15 @@ use super::{
 };
 use crate::{
     role::Life,
-    sentinel::hello::{self, Hellos, hello},
+    sentinel::hello::{self, FRESH, Hello, Hellos, hello},
 };
 use consul::Role;
 use redis::{RedisError, Value, aio::MultiplexedConnection, cmd};
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 /// A TLS handshake reads certificate files and costs some round trips, so it may take longer than a look.
 const HANDSHAKE: Duration = Duration::from_secs(1);
@@ -136,8 +139,12 @@ impl RedisProbe {
 
 impl Listener {
     fn hear(&self, text: &str) {
-        if let Some((sentinel, word)) = hello(text, &self.master) {
-            self.hellos.send_if_modified(|hellos| hellos.insert(sentinel, word.clone()) != Some(word));
+        if let Some((sentinel, word)) = hello(text, &self.master, Instant::now()) {
+            self.hellos.send_if_modified(|hellos| {
+                hellos.retain(|_, hello| word.at - hello.at <= FRESH);
+                let same = |old: Hello| (old.address, old.epoch) == (word.address.clone(), word.epoch);
+                !hellos.insert(sentinel, word.clone()).is_some_and(same)
+            });
         }
     }
 }

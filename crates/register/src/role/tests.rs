@@ -57,6 +57,7 @@ impl Story {
             epoch,
             failover,
             known: 3,
+            quorum: 2,
             others: BTreeSet::new(),
         };
         self.answers(at, who, Ok(named))
@@ -64,7 +65,7 @@ impl Story {
 
     fn answers(&mut self, at: u64, who: &str, said: Result<Named, String>) -> &mut Self {
         let asked = Some(self.start + MS * u32::try_from(at).unwrap());
-        self.evidence.report.0.insert(who.into(), Answer { asked, said });
+        self.evidence.report.0.insert(who.into(), Answer { asked, said, listed: true });
         self.judge(at)
     }
 
@@ -144,7 +145,7 @@ fn a_master_is_fenced_by_one_witness() {
     story.says(100, "s1", ME, 3, Some((OTHER, 4))).says(200, "s1", ME, 3, None);
     story.is(Standing::Master, Some(3), "the fail-over was given up");
     let mut story = start();
-    story.evidence.hellos.insert("x".into(), Hello { address: place(OTHER), epoch: 4 });
+    story.evidence.hellos.insert("x".into(), Hello { address: place(OTHER), epoch: 4, at: story.now });
     story.judge(100).is(Standing::Fenced, Some(3), "a hello");
     let mut story = start();
     story.evidence.rival = Some(Claim { epoch: 4, who: "redis-1".into() });
@@ -218,6 +219,34 @@ fn epochs_that_began_anew_are_believed_after_a_while() {
         story.says(at + 20, "s3", ME, 1, None);
     }
     story.is(Standing::Master, Some(1), "a majority has named it for half a minute");
+}
+
+#[test]
+fn a_majority_is_the_truth_also_when_it_counts_lower() {
+    // Sentinels that lost their memory name this instance anew, and then another.
+    let mut story = Story::new();
+    story.seen(0, Master, "a").crowned(5, 9).crowned(100, 0).is(
+        Standing::Master,
+        Some(0),
+        "the epoch comes down",
+    );
+    story.says(200, "s1", OTHER, 1, None).is(Standing::Fenced, Some(0), "so that the next one counts");
+
+    // One Sentinel is gone for good, and its last word was of the former time.
+    let mut story = Story::new();
+    story.evidence.hellos.insert("gone".into(), Hello { address: place(OTHER), epoch: 9, at: story.now });
+    story.seen(0, Master, "a").crowned(5, 1).is(Standing::Fenced, None, "it may be true");
+    for at in (400..12_000).step_by(400) {
+        story.seen(at, Master, "a").crowned(at + 10, 1).says(at + 10, "s3", ME, 1, None);
+    }
+    story.is(Standing::Master, Some(1), "a word that nobody repeats is forgotten");
+}
+
+#[test]
+fn a_choice_of_a_former_epoch_is_none() {
+    let mut story = Story::new();
+    story.seen(0, Master, "a").crowned(5, 5).says(10, "s3", ME, 5, Some((OTHER, 4)));
+    story.is(Standing::Master, Some(5), "it was made before this instance was named");
 }
 
 #[test]

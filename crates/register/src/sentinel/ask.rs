@@ -39,13 +39,14 @@ pub async fn ask_all(
     let Some(pattern) = sentinels.first().cloned() else { return };
     let mut asking = JoinSet::new();
     let mut seated = BTreeSet::new();
-    let mut seats: Vec<Link> = sentinels;
+    let (mut seats, mut listed) = (sentinels, true);
     let mut reports = report.subscribe();
     loop {
         for link in seats.drain(..).filter(|link| seated.insert(link.address.to_string())) {
             let (master, belief, report) = (Arc::clone(&master), belief.clone(), report.clone());
-            asking.spawn(async move { follow(Seat::new(link), &master, belief, &report).await });
+            asking.spawn(async move { follow(Seat::new(link, listed), &master, belief, &report).await });
         }
+        listed = false;
         tokio::select! {
             ended = asking.join_next() => if ended.is_none() { return },
             changed = reports.changed() => {
@@ -78,7 +79,9 @@ async fn follow(
             trouble = said.as_ref().err().cloned();
         }
         let moving = said.as_ref().is_ok_and(|named| named.failover.is_some());
-        report.send_modify(|report| _ = report.0.insert(name.clone(), Answer { asked: Some(asked), said }));
+        report.send_modify(|report| {
+            _ = report.0.insert(name.clone(), Answer { asked: Some(asked), said, listed: seat.listed })
+        });
         let urgent = belief.borrow_and_update().is_open();
         tokio::select! {
             () = sleep(if urgent || moving { URGENT } else { CALM }) => {}
@@ -100,6 +103,8 @@ async fn until_open(belief: &mut watch::Receiver<Belief>) -> bool {
 struct Seat {
     link: Link,
     open: Option<Open>,
+    /// Whether it was configured, and not found through another.
+    listed: bool,
     /// The last epoch that it announced: what a fail-over that was ordered by hand goes by, since nobody votes.
     announced: u64,
 }
@@ -110,8 +115,8 @@ struct Open {
 }
 
 impl Seat {
-    fn new(link: Link) -> Self {
-        Seat { link, open: None, announced: 0 }
+    fn new(link: Link, listed: bool) -> Self {
+        Seat { link, open: None, listed, announced: 0 }
     }
 
     async fn ask(&mut self, master: &str) -> Result<Named, String> {
@@ -225,8 +230,18 @@ fn named(address: &Value, master: &Value, more: (&Value, &Value, &Value), announ
     let id: Option<String> = from_redis_value_ref(id).ok();
     let known =
         fields.get("num-other-sentinels").and_then(|n| n.parse::<usize>().ok()).unwrap_or_default() + 1;
+    let quorum = fields.get("quorum").and_then(|n| n.parse().ok()).unwrap_or_default();
     let others = sentinels.iter().filter_map(place).collect();
-    Some(Named { id: id.filter(|id| !id.is_empty()), address, run_id, epoch, failover, known, others })
+    Some(Named {
+        id: id.filter(|id| !id.is_empty()),
+        address,
+        run_id,
+        epoch,
+        failover,
+        known,
+        quorum,
+        others,
+    })
 }
 
 fn place(fields: &Fields) -> Option<Place> {

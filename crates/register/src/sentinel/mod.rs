@@ -24,6 +24,8 @@ pub struct Named {
     pub failover: Option<Failover>,
     /// How many Sentinels there are by its count, itself included.
     pub known: usize,
+    /// How many have to agree, as its own configuration says.
+    pub quorum: usize,
     /// The others, as far as it tells their addresses.
     pub others: BTreeSet<Place>,
 }
@@ -46,6 +48,8 @@ pub struct Answer {
     pub asked: Option<Instant>,
     /// What it said, or why it said nothing.
     pub said: Result<Named, String>,
+    /// Whether it was configured here, and not found through another.
+    pub listed: bool,
 }
 
 /// The last answer of each Sentinel, by address.
@@ -55,7 +59,7 @@ pub struct Report(pub BTreeMap<String, Answer>);
 impl Report {
     /// Before anybody was asked.
     pub fn new(sentinels: impl IntoIterator<Item = String>) -> Self {
-        let silent = || Answer { asked: None, said: Err("not asked yet".into()) };
+        let silent = || Answer { asked: None, said: Err("not asked yet".into()), listed: true };
         Report(sentinels.into_iter().map(|sentinel| (sentinel, silent())).collect())
     }
 
@@ -70,10 +74,18 @@ impl Report {
         self.0.values().all(|answer| answer.asked.is_some() && answer.asked >= since)
     }
 
-    /// How many Sentinels there are: those that are asked here, or those that one of them knows of.
+    /// How many Sentinels there are: those that are configured here, or those that one of them knows of.
     #[must_use]
     pub fn known(&self) -> usize {
-        self.said().map(|(_, named)| named.known).max().unwrap_or(self.0.len())
+        let listed = self.0.values().filter(|answer| answer.listed).count();
+        self.said().map(|(_, named)| named.known).max().unwrap_or_default().max(listed)
+    }
+
+    /// How many have to name a master: more than half, and no fewer than the Sentinels themselves ask for.
+    #[must_use]
+    pub fn majority(&self) -> usize {
+        let asked_for = self.said().map(|(_, named)| named.quorum).max().unwrap_or_default();
+        (self.known() / 2 + 1).max(asked_for)
     }
 
     /// The newest word: of several, the one with the highest epoch.
