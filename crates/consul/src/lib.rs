@@ -9,14 +9,16 @@ pub mod cursor;
 pub mod error;
 pub mod instance;
 pub mod query;
+pub mod registration;
 pub mod settings;
 mod tls;
 pub mod watch;
 pub mod wire;
 
-pub use client::{Answer, Client, Held, HeldService, Registration, Status, TtlCheck};
+pub use client::{Answer, Client};
 pub use error::ClientError;
 pub use instance::{Instance, Role};
 pub use query::Query;
+pub use registration::{Held, HeldService, Registration, Status, TtlCheck};
 pub use settings::ConsulSettings;
 pub use watch::{Watched, watch};
