@@ -206,34 +206,56 @@ impl Belief {
     #[must_use]
     pub fn judged(self, evidence: &Evidence, names: &Names, now: Instant) -> Belief {
         let ballot = Ballot::count(&self, evidence, names, now);
+        let held = self.held(evidence);
+        // A majority's word is the truth, also where it is lower than what is held: after Sentinels lost their memory.
+        let best = ballot.promoted.max(if ballot.quorum.is_some() { ballot.quorum } else { held });
         // What was witnessed once stays true, until a majority speaks after it: then only what is said now counts.
         let remembered = self.other.clone().filter(|_| !ballot.spoken);
         let other = remembered.max(ballot.other.clone());
         let witnessed = if other > self.other { Some(now) } else { self.witnessed };
-        let silent = evidence.report.said().next().is_none() && evidence.report.complete(self.stint);
-        let own = evidence
-            .own
-            .as_ref()
-            .filter(|(run_id, _)| self.run_id() == Some(run_id))
-            .map(|(_, epoch)| *epoch);
-        let held = self.epoch.or(self.lapsed.max(own).filter(|_| silent));
-        // A majority's word is the truth, also where it is lower than what is held: after Sentinels lost their memory.
-        let best = if ballot.quorum.is_some() {
-            ballot.quorum.max(ballot.promoted)
-        } else {
-            ballot.promoted.max(held)
-        };
-        let replaced = ballot.chosen.as_ref().filter(|chosen| Some(chosen.epoch) > best);
-        let successor = ballot.successor.as_ref().filter(|successor| Some(successor.epoch) > best);
-        let overtaken = other.as_ref().filter(|other| Some(other.epoch) > best);
-        let rival = evidence.rival.as_ref().is_some_and(|rival| Some(rival.epoch) > best);
-        let reborn = ballot.quorum.and(overtaken).filter(|_| !rival).map(|_| self.reborn.unwrap_or(now));
-        if reborn.is_some_and(|since| now - since >= REBIRTH) {
-            let floor = overtaken.map(|other| other.epoch);
-            let born = Belief { other: None, reborn: None, floor, epoch: ballot.quorum, ..self };
-            return born.stands(Standing::Master, "a majority of the Sentinels began to count anew");
+        let later = |claim: &&Claim| Some(claim.epoch) > best;
+        let contested = ballot.quorum.is_some() && other.as_ref().is_some_and(|other| later(&other));
+        let reborn = contested.then(|| self.reborn.unwrap_or(now)).filter(|_| self.claims(evidence, best));
+        let former = other.as_ref().filter(|_| reborn.is_some_and(|since| now - since >= REBIRTH));
+        let floor = former.map(|former| former.epoch).max(self.floor);
+        let other = other.clone().filter(|_| former.is_none());
+
+        let against = ballot.chosen.as_ref().filter(later).or(other.as_ref().filter(later));
+        let successor = ballot.successor.as_ref().filter(later);
+        let (standing, why) = self.verdict(&ballot, held, successor, against);
+        let epoch = if standing == Standing::Master { best } else { self.epoch };
+        let epoch = epoch.filter(|_| self.role == Some(Role::Master));
+        let early = !evidence.report.complete(self.stint) || evidence.unread;
+        let weighed = Belief { other, witnessed, reborn, floor, epoch, ..self };
+        if standing == Standing::Candidate && early && weighed.failure.is_none() {
+            // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
+            return Belief { settled: false, ..weighed };
         }
-        let (standing, why) = match (self.role, successor, replaced.or(overtaken)) {
+        weighed.stands(standing, why)
+    }
+
+    /// The crown that nobody has taken away yet.
+    fn held(&self, evidence: &Evidence) -> Option<u64> {
+        let silent = evidence.report.said().next().is_none() && evidence.report.complete(self.stint);
+        let own = evidence.own.as_ref().filter(|(run_id, _)| self.run_id() == Some(run_id));
+        self.epoch.or(self.lapsed.max(own.map(|(_, epoch)| *epoch)).filter(|_| silent))
+    }
+
+    /// Whether it takes itself for master, and no instance that passes does so in a later epoch.
+    fn claims(&self, evidence: &Evidence, best: Option<u64>) -> bool {
+        let rival = evidence.rival.as_ref().is_some_and(|rival| Some(rival.epoch) > best);
+        self.role == Some(Role::Master) && !rival
+    }
+
+    /// What it is, and why. Its own word comes first: nobody makes a master of a replica.
+    fn verdict(
+        &self,
+        ballot: &Ballot,
+        held: Option<u64>,
+        successor: Option<&Claim>,
+        against: Option<&Claim>,
+    ) -> (Standing, String) {
+        match (self.role, successor, against) {
             (None, ..) => (Standing::Unknown, "it never answered".into()),
             (Some(Role::Replica), ..) => (Standing::Replica, "ROLE says replica".into()),
             (Some(Role::Master), ..) if !self.sentinel => (Standing::Master, "ROLE says master".into()),
@@ -247,15 +269,7 @@ impl Belief {
             _ if ballot.promoted.is_some() => (Standing::Master, "Sentinel promotes it".into()),
             _ if held.is_some() => (Standing::Master, format!("it holds: {}", ballot.say())),
             _ => (Standing::Candidate, ballot.say()),
-        };
-        let epoch = if standing == Standing::Master { best } else { self.epoch };
-        let epoch = epoch.filter(|_| self.role == Some(Role::Master));
-        let early = !evidence.report.complete(self.stint) || evidence.unread;
-        if standing == Standing::Candidate && early && self.failure.is_none() {
-            // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
-            return Belief { other, witnessed, reborn, epoch, settled: false, ..self };
         }
-        Belief { other, witnessed, reborn, epoch, ..self }.stands(standing, why)
     }
 
     fn stands(self, standing: Standing, why: impl Into<String>) -> Belief {

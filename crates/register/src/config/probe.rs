@@ -20,15 +20,15 @@ pub struct RedisConfig {
     pub sentinel: Option<SentinelConfig>,
 }
 
-/// The Sentinels to ask for the config epoch.
+/// The Sentinels that decide who is master.
 #[derive(Clone, Debug)]
 pub struct SentinelConfig {
     /// The name under which they watch the master.
     pub master: String,
     /// How to reach each.
     pub sentinels: Vec<Link>,
-    /// How many have to agree in this deployment; a majority of those listed unless chosen. Shown, and otherwise
-    /// not used before a quorum decides about roles.
+    /// How many have to answer for the status page to call it good; a majority of those listed unless chosen. Who is
+    /// master is decided by a majority of all known ones and by their own quorum.
     pub quorum: usize,
 }
 

@@ -30,6 +30,9 @@ impl Story {
         self.now = self.start + MS * u32::try_from(at).unwrap();
         let names = Names(BTreeSet::from([place(ME)]));
         self.belief = self.belief.clone().judged(&self.evidence, &names, self.now);
+        // Checked at each step of every story: a wrong word that lasts for one judgement is told to Consul too.
+        let Belief { role, standing, .. } = self.belief;
+        assert!(standing != Standing::Master || role == Some(Master), "a master that does not say so");
         self
     }
 
@@ -247,6 +250,21 @@ fn a_choice_of_a_former_epoch_is_none() {
     let mut story = Story::new();
     story.seen(0, Master, "a").crowned(5, 5).says(10, "s3", ME, 5, Some((OTHER, 4)));
     story.is(Standing::Master, Some(5), "it was made before this instance was named");
+}
+
+#[test]
+fn a_replica_is_no_master_however_long_it_is_named() {
+    let mut story = Story::new();
+    story.seen(0, Replica, "a").says(1, "s3", OTHER, 9, None);
+    for at in (0..31_000).step_by(400) {
+        story.seen(at + 10, Replica, "a").crowned(at + 20, 1);
+        assert_eq!(
+            (story.belief.standing, story.belief.epoch),
+            (Standing::Replica, None),
+            "{}",
+            story.belief.why
+        );
+    }
 }
 
 #[test]
