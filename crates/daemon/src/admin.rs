@@ -1,19 +1,30 @@
-//! The admin pages: `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP/1.1.
+//! The admin pages: `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP/1.1, and what takes [`orders`].
 //!
-//! They only read, and can neither stall nor burden the program: one request a connection, a time limit on
-//! each, and a limit on how many there are at once.
+//! They can neither stall nor burden the program: one request a connection, a time limit on each, and a limit on
+//! how many there are at once.
+
+mod orders;
+
+pub use orders::{Order, Orders, Reply, Taker};
 
 use crate::{metrics, ready::Ready, shutdown::Leaving};
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Bytes,
-    header::{ALLOW, CONTENT_TYPE},
+    body::{Body, Bytes},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -28,6 +39,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 const LEAVING_LIMIT: Duration = Duration::from_millis(500);
 /// Before accepting again when the system has no more file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why the admin pages cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -54,11 +67,16 @@ pub struct Pages {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// For `/status`.
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// For POST and PUT.
+    pub orders: Orders,
 }
 
 impl fmt::Debug for Pages {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Pages").field("ready", &self.ready).finish_non_exhaustive()
+        out.debug_struct("Pages")
+            .field("ready", &self.ready)
+            .field("orders", &self.orders)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +113,7 @@ impl Bound {
             tokio::select! {
                 () = leaving.signaled() => break,
                 accepted = self.listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
-                    Ok((stream, _)) => drop(connections.spawn(converse(stream, pages.clone()))),
+                    Ok((stream, peer)) => drop(connections.spawn(converse(stream, peer.ip(), pages.clone()))),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection to the admin pages");
                         sleep(ACCEPT_PAUSE).await;
@@ -111,11 +129,8 @@ impl Bound {
 }
 
 /// One request and its answer. A peer that is slow, gone or talks nonsense is of no interest.
-async fn converse(stream: TcpStream, pages: Pages) {
-    let answer = service_fn(|request| {
-        let response = respond(&request, &pages);
-        async { Ok::<_, Infallible>(response) }
-    });
+async fn converse(stream: TcpStream, peer: IpAddr, pages: Pages) {
+    let answer = service_fn(async |request| Ok::<_, Infallible>(respond(request, peer, &pages).await));
     let connection = http1::Builder::new()
         .keep_alive(false)
         .timer(TokioTimer::new())
@@ -124,14 +139,28 @@ async fn converse(stream: TcpStream, pages: Pages) {
     let _ = timeout(REQUEST_LIMIT, connection).await;
 }
 
-fn respond<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>> {
-    const TEXT: &str = "text/plain; charset=utf-8";
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".into());
-        refused.headers_mut().insert(ALLOW, "GET, HEAD".parse().expect("a valid header"));
-        return refused;
+async fn respond<B>(request: Request<B>, peer: IpAddr, pages: &Pages) -> Response<Full<Bytes>>
+where
+    B: Body,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let taker = pages.orders.taker(request.uri().path());
+    match (request.method(), taker) {
+        (&Method::POST | &Method::PUT, Some(taker)) => pages.orders.give(request, peer, taker).await,
+        (_, Some(_)) => not_so("POST, PUT"),
+        (&Method::GET | &Method::HEAD, None) => show(request.uri().path(), pages),
+        _ => not_so("GET, HEAD"),
     }
-    match request.uri().path() {
+}
+
+fn not_so(methods: &'static str) -> Response<Full<Bytes>> {
+    let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, format!("only {methods}\n"));
+    refused.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    refused
+}
+
+fn show(path: &str, pages: &Pages) -> Response<Full<Bytes>> {
+    match path {
         "/healthz" => page(StatusCode::OK, TEXT, "ok\n".into()),
         "/readyz" => match pages.ready.awaited() {
             awaited if awaited.is_empty() => page(StatusCode::OK, TEXT, "ok\n".into()),
@@ -146,7 +175,7 @@ fn respond<B>(request: &Request<B>, pages: &Pages) -> Response<Full<Bytes>> {
 fn page(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -160,18 +189,26 @@ mod tests {
         let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = bound.address();
         let (shutdown, leaving) = channel();
+        let echo: Taker = Arc::new(|order| match order.text.as_str() {
+            "" => Reply::Wrong("say what".into()),
+            _ => Reply::Taken(format!("{:?} {:?}", order.about, order.text)),
+        });
         let pages = Pages {
             ready: ready.clone(),
             metrics: Arc::new(|| "# EOF\n".into()),
             status: Arc::new(|| serde_json::json!({"program": "test"})),
+            orders: Orders { takers: [("echo", echo)].into(), token_file: None },
         };
         tokio::spawn(bound.serve(pages, leaving));
         (address, shutdown)
     }
 
     async fn ask(address: SocketAddr, request: &str) -> String {
+        let (request, body) = request.split_once('|').unwrap_or((request, ""));
+        let length = body.len();
+        let text = format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(format!("{request} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
@@ -190,7 +227,11 @@ mod tests {
             ("GET /metrics", "200", "content-type: application/openmetrics-text", "# EOF\n"),
             ("GET /status", "200", "content-type: application/json", "{\n  \"program\": \"test\"\n}\n"),
             ("GET /", "404", "connection: close", "pages: /healthz /readyz /metrics /status\n"),
-            ("POST /status", "405", "allow: GET, HEAD", "only GET and HEAD\n"),
+            ("POST /status", "405", "allow: GET, HEAD", "only GET, HEAD\n"),
+            ("GET /echo", "405", "allow: POST, PUT", "only POST, PUT\n"),
+            ("POST /echo", "400", "content-type: text/plain", "say what\n"),
+            ("POST /echo?x|hello", "200", "content-type: text/plain", "\"\" \"hello\"\n"),
+            ("PUT /echo/a/b|hello", "200", "content-type: text/plain", "\"a/b\" \"hello\"\n"),
         ] {
             let answer = ask(address, request).await;
             let (head, found) = answer.split_once("\r\n\r\n").unwrap();
@@ -198,6 +239,8 @@ mod tests {
             assert!(head.contains(header), "{request}: {head}");
             assert_eq!(found, body, "{request}");
         }
+        let long = format!("PUT /echo|{}", "x".repeat(20_000));
+        assert!(ask(address, &long).await.starts_with("HTTP/1.1 413 "));
         drop(awaited);
         assert!(ask(address, "GET /readyz").await.starts_with("HTTP/1.1 200 "));
     }

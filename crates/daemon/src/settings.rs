@@ -1,7 +1,7 @@
 //! What a user can choose of a process's manners: the admin address and the log.
 
 use config::{Environment, Mistakes, Section, layered};
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 use tracing::Level;
 
 /// The checked choices.
@@ -9,6 +9,8 @@ use tracing::Level;
 pub struct AdminSettings {
     /// Where the admin pages listen; nowhere when absent.
     pub address: Option<SocketAddr>,
+    /// Holds the token that an order must bring; without it, orders are taken from this machine alone.
+    pub token_file: Option<PathBuf>,
     /// The least important events that are logged; `info` when not chosen.
     pub level: Level,
     /// True for a log in JSON; plain text when not chosen.
@@ -28,7 +30,7 @@ pub struct AdminFlags {
 
 impl Default for AdminSettings {
     fn default() -> AdminSettings {
-        AdminSettings { address: None, level: Level::INFO, json: false }
+        AdminSettings { address: None, token_file: None, level: Level::INFO, json: false }
     }
 }
 
@@ -37,7 +39,7 @@ impl AdminSettings {
     #[must_use]
     pub fn show(&self) -> serde_json::Value {
         serde_json::json!({
-            "admin": {"address": self.address.map(|address| address.to_string())},
+            "admin": {"address": self.address.map(|address| address.to_string()), "token_file": self.token_file},
             "log": {
                 "level": self.level.to_string().to_lowercase(),
                 "format": if self.json { "json" } else { "text" },
@@ -45,7 +47,7 @@ impl AdminSettings {
         })
     }
 
-    /// Takes `admin { address }` and `log { level  format }` out of the top section; the environment goes
+    /// Takes `admin { address  token_file }` and `log { level  format }` out of the top section; the environment goes
     /// before the files and flags before both.
     pub fn read(
         top: &mut Section,
@@ -61,6 +63,7 @@ impl AdminSettings {
             ("$ROLECALL_ADMIN_ADDRESS", var("ROLECALL_ADMIN_ADDRESS")),
         ];
         let address = layered(&mut admin, "address", &over, parse_address, mistakes);
+        let token_file = admin.string("token_file", mistakes).map(PathBuf::from);
         admin.finish(mistakes);
 
         let mut log = top.block("log", mistakes).unwrap_or_else(|| Section::empty("log"));
@@ -71,7 +74,8 @@ impl AdminSettings {
             [("--log-format", flags.format.as_deref()), ("$ROLECALL_LOG_FORMAT", var("ROLECALL_LOG_FORMAT"))];
         let json = layered(&mut log, "format", &over, parse_format, mistakes);
         log.finish(mistakes);
-        AdminSettings { address, level: level.unwrap_or(default.level), json: json.unwrap_or(default.json) }
+        let (level, json) = (level.unwrap_or(default.level), json.unwrap_or(default.json));
+        AdminSettings { address, token_file, level, json }
     }
 }
 
@@ -97,7 +101,8 @@ fn parse_format(text: &str) -> Result<bool, String> {
 mod tests {
     use super::*;
 
-    const FILE: &str = "admin { address = \"127.0.0.1:9000\" }\nlog { level = \"error\" }";
+    const FILE: &str =
+        "admin {\n address = \"127.0.0.1:9000\"\n token_file = \"/t\"\n}\nlog { level = \"error\" }";
 
     fn read(file: &str, env: &[(&str, &str)], flags: &AdminFlags) -> Result<AdminSettings, String> {
         let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
@@ -111,16 +116,21 @@ mod tests {
     fn flags_go_before_the_environment_and_it_before_files() {
         let none = AdminFlags::default();
         assert_eq!(read("", &[], &none), Ok(AdminSettings::default()));
-        let in_file =
-            AdminSettings { address: "127.0.0.1:9000".parse().ok(), level: Level::ERROR, json: false };
+        let token_file = Some("/t".into());
+        let in_file = AdminSettings {
+            address: "127.0.0.1:9000".parse().ok(),
+            token_file: token_file.clone(),
+            level: Level::ERROR,
+            json: false,
+        };
         assert_eq!(read(FILE, &[], &none), Ok(in_file));
         let env = [
             ("ROLECALL_ADMIN_ADDRESS", "127.0.0.1:9500"),
             ("ROLECALL_LOG_LEVEL", "debug"),
             ("ROLECALL_LOG_FORMAT", "json"),
         ];
-        let wanted =
-            AdminSettings { address: "127.0.0.1:9500".parse().ok(), level: Level::DEBUG, json: true };
+        let address = "127.0.0.1:9500".parse().ok();
+        let wanted = AdminSettings { address, token_file, level: Level::DEBUG, json: true };
         assert_eq!(read(FILE, &env, &none), Ok(wanted.clone()));
         let flags = AdminFlags { level: Some("warn".into()), ..none };
         assert_eq!(read(FILE, &env, &flags), Ok(AdminSettings { level: Level::WARN, ..wanted }));

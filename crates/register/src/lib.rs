@@ -43,7 +43,7 @@ pub use crate::config::{RegisterConfig, RegisterFlags};
 
 use consul::{Client, ClientError};
 use daemon::{
-    admin::{self, AdminError, Pages},
+    admin::{self, AdminError, Orders, Pages},
     clock,
     exit::Exit,
     ready::Ready,
@@ -52,7 +52,7 @@ use daemon::{
 use metrics::ProbeSeconds;
 use service::Service;
 use status::Board;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// Why the program could not begin.
@@ -105,7 +105,9 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
     if let Some(address) = config.admin.address {
         let bound = admin::bind(address).await?;
         tracing::info!(address = %bound.address(), "admin pages");
-        tokio::spawn(bound.serve(pages(&config.consul.address, ready, boards, &seconds), pages_leaving));
+        let orders = Orders { token_file: config.admin.token_file, takers: BTreeMap::new() };
+        let pages = pages(&config.consul.address, ready, boards, &seconds, orders);
+        tokio::spawn(bound.serve(pages, pages_leaving));
     } else {
         drop(pages_leaving);
     }
@@ -132,7 +134,7 @@ async fn keep(services: Vec<Service>, leaving: Leaving, limit: Duration) -> Exit
     exit
 }
 
-fn pages(consul: &str, ready: Ready, boards: Vec<Board>, seconds: &ProbeSeconds) -> Pages {
+fn pages(consul: &str, ready: Ready, boards: Vec<Board>, seconds: &ProbeSeconds, orders: Orders) -> Pages {
     let boards: Arc<[Board]> = boards.into();
     let registry = metrics::registry(Arc::clone(&boards), seconds);
     let (since, consul, awaited) = (clock::rfc3339(clock::unix_millis()), consul.to_owned(), ready.clone());
@@ -140,5 +142,6 @@ fn pages(consul: &str, ready: Ready, boards: Vec<Board>, seconds: &ProbeSeconds)
         ready,
         metrics: Arc::new(move || daemon::metrics::text(&registry)),
         status: Arc::new(move || status::page(&since, &consul, &awaited.awaited(), &boards)),
+        orders,
     }
 }
