@@ -1,8 +1,15 @@
 //! The HTTP door to one Consul agent: each call with its own time-out, each error in plain English.
 
 use crate::{
-    ClientError, ConsulSettings, Held, HeldService, Instance, Query, Registration, Status, backoff::Backoff,
-    registration::span, wire,
+    ClientError, ConsulSettings, Held, HeldService, Instance, Query, Registration, Status,
+    access::Access,
+    backoff::Backoff,
+    connection::Connection,
+    error::deepest,
+    login::{self, Granted},
+    registration::span,
+    settings::Login,
+    wire,
 };
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
@@ -10,13 +17,14 @@ use reqwest::{
 };
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
 
 /// Speaks to one agent. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     settings: Arc<ConsulSettings>,
-    base: Url,
-    http: reqwest::Client,
+    connection: Arc<Connection>,
+    access: Arc<Access>,
 }
 
 /// A good answer to a [`Query`].
@@ -32,7 +40,6 @@ pub struct Answer {
 const LOCAL: Duration = Duration::from_secs(5);
 /// A heartbeat that takes longer than this is sent again rather than waited for.
 const BEAT: Duration = Duration::from_secs(2);
-const CONNECT: Duration = Duration::from_secs(2);
 /// What a loaded server may take beyond the wait it was asked for.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -40,15 +47,31 @@ impl Client {
     /// Prepares the connections; nothing is sent yet. Reads the TLS files.
     pub fn new(settings: &ConsulSettings) -> Result<Client, ClientError> {
         let settings = Arc::new(settings.clone());
-        let mut base = Url::parse(&settings.address)
-            .map_err(|e| ClientError::Setup(format!("`{}` is no address: {e}", settings.address)))?;
-        let http = connections(&settings, &mut base)?;
-        Ok(Client { settings, base, http })
+        let connection = Arc::new(Connection::new(Arc::clone(&settings))?);
+        let access = Arc::new(Access::new(&settings)?);
+        Ok(Client { settings, connection, access })
     }
 
-    /// The same Consul by connections of its own, so that nothing queues behind another's calls.
+    /// The same Consul by connections of its own, so that nothing queues behind another's calls. The token is shared.
     pub fn separate(&self) -> Result<Client, ClientError> {
-        Client::new(&self.settings)
+        let connection = Arc::new(Connection::new(Arc::clone(&self.settings))?);
+        Ok(Client { connection, ..self.clone() })
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Counts the tokens in use. A registration belongs to the token that made it, so write it again under a new one.
+    #[must_use]
+    pub fn tokens(&self) -> watch::Receiver<u64> {
+        self.access.version()
+    }
+
+    /// Says that what `holder` holds in Consul was written under this token and is seen there. The token of an older
+    /// login is given back when all holders said so of a newer one.
+    pub fn holds(&self, holder: &str, token: u64) {
+        self.access.hold(holder, token);
     }
 
     /// How this Consul is reached.
@@ -68,14 +91,11 @@ impl Client {
         let mut url = match query {
             Query::Node { name: None, scope } => {
                 let own = Query::Node { name: Some(self.own_node().await?), scope: scope.clone() };
-                self.url(&own.path())
+                self.url(&own.path(), &query.params())
             }
-            _ => self.url(&query.path()),
+            _ => self.url(&query.path(), &query.params()),
         };
         let wait = self.settings.block_query_wait;
-        for (key, value) in query.params() {
-            url.query_pairs_mut().append_pair(key, value);
-        }
         if query.blocks() {
             url.query_pairs_mut().append_pair("wait", &span(wait));
         }
@@ -85,7 +105,7 @@ impl Client {
         // Consul adds up to a sixteenth to the wait, so that clients do not come back in step.
         let deadline = if index > 0 { wait + wait / 16 + MARGIN } else { LOCAL };
         let asked = format!("GET {query}");
-        let reply = self.send(self.http.request(Method::GET, url), &asked, deadline).await?;
+        let reply = self.send(self.request(Method::GET, url), &asked, deadline).await?;
         self.answer(query, &asked, reply)
     }
 
@@ -112,14 +132,14 @@ impl Client {
 
     /// What the agent holds under `id`; with the hash of a former answer, waits until that changes.
     pub async fn held(&self, id: &str, hash: Option<&str>) -> Result<Held, ClientError> {
-        let mut url = self.url(&["agent", "service", id]);
+        let mut url = self.url(&["agent", "service", id], &[]);
         let wait = self.settings.block_query_wait;
         if let Some(hash) = hash {
             url.query_pairs_mut().append_pair("hash", hash).append_pair("wait", &span(wait));
         }
         let deadline = if hash.is_some() { wait + wait / 16 + MARGIN } else { LOCAL };
         let asked = format!("GET agent/service/{id}");
-        let reply = self.send(self.http.request(Method::GET, url), &asked, deadline).await?;
+        let reply = self.send(self.request(Method::GET, url), &asked, deadline).await?;
         match reply.status {
             StatusCode::OK => {
                 let value = wire::parse(&reply.body).map_err(|e| self.not_consul(&asked, e.to_string()))?;
@@ -136,9 +156,31 @@ impl Client {
         Ok(wire::instances(&self.ask(&Query::health(service, false), 0).await?.value))
     }
 
+    /// Asks for a token. It is used only once it is taken into use.
+    pub(crate) async fn log_in(&self, login: &Login) -> Result<Granted, ClientError> {
+        let (asked, file) = ("POST acl/login", &login.bearer_token_file);
+        let unreadable = |e| ClientError::Setup(format!("login.bearer_token_file {}: {e}", file.display()));
+        let bearer = tokio::fs::read_to_string(file).await.map_err(unreadable)?;
+        let request = self.request(Method::POST, self.url(&["acl", "login"], &[]));
+        let request = request.body(login::request(login, &bearer).to_string());
+        let reply = self.send_as(None, request, asked, LOCAL).await?;
+        if !reply.status.is_success() {
+            return Err(reply.refused(asked));
+        }
+        login::granted(&reply.body).map_err(|why| self.not_consul(asked, why))
+    }
+
+    /// Gives a token of a login back.
+    pub(crate) async fn log_out(&self, token: HeaderValue) -> Result<(), ClientError> {
+        let asked = "POST acl/logout";
+        let request = self.request(Method::POST, self.url(&["acl", "logout"], &[]));
+        let reply = self.send_as(Some(token), request, asked, LOCAL).await?;
+        if reply.status.is_success() { Ok(()) } else { Err(reply.refused(asked)) }
+    }
+
     async fn own_node(&self) -> Result<String, ClientError> {
         let asked = "GET agent/self";
-        let request = self.http.request(Method::GET, self.url(&["agent", "self"]));
+        let request = self.request(Method::GET, self.url(&["agent", "self"], &[]));
         let reply = self.send(request, asked, LOCAL).await?;
         if reply.status != StatusCode::OK {
             return Err(reply.refused(asked));
@@ -150,7 +192,7 @@ impl Client {
 
     async fn put(&self, path: &[&str], body: Option<Value>, limit: Duration) -> Result<(), ClientError> {
         let asked = format!("PUT {}", path.join("/"));
-        let mut request = self.http.request(Method::PUT, self.url(path));
+        let mut request = self.request(Method::PUT, self.url(path, &[]));
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
@@ -188,14 +230,33 @@ impl Client {
         Ok(Answer { index, value })
     }
 
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.connection.http().request(method, url)
+    }
+
     async fn send(
         &self,
         request: RequestBuilder,
         asked: &str,
         limit: Duration,
     ) -> Result<Reply, ClientError> {
+        let token = self.access.token(&self.settings, limit).await?;
+        let reply = self.send_as(token, request, asked, limit).await?;
+        if reply.status == StatusCode::FORBIDDEN && reply.text().contains("ACL not found") {
+            self.access.refused();
+        }
+        Ok(reply)
+    }
+
+    async fn send_as(
+        &self,
+        token: Option<HeaderValue>,
+        request: RequestBuilder,
+        asked: &str,
+        limit: Duration,
+    ) -> Result<Reply, ClientError> {
         let mut request = request.timeout(limit);
-        if let Some(token) = self.token().await? {
+        if let Some(token) = token {
             request = request.header("x-consul-token", token);
         }
         if let Some((user, password)) = &self.settings.auth {
@@ -211,27 +272,21 @@ impl Client {
         match response.bytes().await {
             Ok(body) => Ok(body.into()),
             Err(error) if error.is_timeout() => Err(self.unreachable(&error, limit)),
-            Err(error) => Err(self.not_consul(asked, format!("its body was cut off ({})", chain(&error)))),
+            Err(error) => Err(self.not_consul(asked, format!("its body was cut off ({})", deepest(&error)))),
         }
     }
 
-    async fn token(&self) -> Result<Option<HeaderValue>, ClientError> {
-        if let Some(file) = &self.settings.token_file {
-            let read = tokio::fs::read_to_string(file).await;
-            let token =
-                read.map_err(|e| ClientError::Setup(format!("token_file {}: {e}", file.display())))?;
-            let none = || ClientError::Setup(format!("token_file {} holds no token", file.display()));
-            return secret(token.trim()).ok_or_else(none).map(Some);
-        }
-        let none = || ClientError::Setup("the token cannot be one: blanks or letters beyond ASCII".into());
-        let token = self.settings.token.as_ref();
-        token.map(|token| secret(token.expose()).ok_or_else(none)).transpose()
-    }
-
-    fn url(&self, path: &[&str]) -> Url {
-        let mut url = self.base.clone();
+    /// Namespace and partition go along only when they are set: others than Enterprise refuse them.
+    fn url(&self, path: &[&str], params: &[(&str, &str)]) -> Url {
+        let mut url = self.connection.base();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("v1").extend(path);
+        }
+        let scope = [("ns", &self.settings.namespace), ("partition", &self.settings.partition)];
+        let scope = scope.iter().filter_map(|(key, value)| Some((*key, value.as_deref()?)));
+        let scope = scope.filter(|(key, _)| params.iter().all(|(given, _)| given != key));
+        for (key, value) in params.iter().copied().chain(scope) {
+            url.query_pairs_mut().append_pair(key, value);
         }
         url
     }
@@ -241,7 +296,7 @@ impl Client {
         if error.is_timeout() && !error.is_connect() {
             return ClientError::Silent { address, after };
         }
-        ClientError::Unreachable { address, why: chain(error) }
+        ClientError::Unreachable { address, why: deepest(error) }
     }
 
     fn not_consul(&self, asked: &str, why: String) -> ClientError {
@@ -266,69 +321,6 @@ impl Reply {
     }
 }
 
-/// A token as a header whose value no log shows; `None` for what cannot be a token.
-fn secret(token: &str) -> Option<HeaderValue> {
-    if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
-        return None;
-    }
-    let mut value = HeaderValue::from_str(token).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// Builds the connections. With a `server_name`, requests go to that name, which is looked up as the address.
-fn connections(settings: &ConsulSettings, base: &mut Url) -> Result<reqwest::Client, ClientError> {
-    let mut builder = reqwest::Client::builder()
-        .connect_timeout(CONNECT)
-        .tcp_keepalive(Duration::from_secs(15))
-        .redirect(reqwest::redirect::Policy::none())
-        // A proxy of the environment is for the way out; Consul's agent is next door, and the token is for it alone.
-        .no_proxy()
-        .user_agent(concat!("rolecall/", env!("CARGO_PKG_VERSION")));
-    let ssl = &settings.ssl;
-    if base.scheme() == "http" {
-        // Without TLS, a machine that has no authorities installed is fine.
-        builder = builder.tls_certs_only([]);
-    } else {
-        let authorities = crate::tls::authorities(ssl)?;
-        if !authorities.is_empty() {
-            builder = builder.tls_certs_only(authorities);
-        }
-        if let Some(identity) = crate::tls::identity(ssl)? {
-            builder = builder.identity(identity);
-        }
-        builder = builder.tls_danger_accept_invalid_certs(ssl.insecure);
-        if let Some(name) = &ssl.server_name {
-            let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            builder = builder.dns_resolver(crate::tls::Alias { host });
-            base.set_host(Some(name))
-                .map_err(|e| ClientError::Setup(format!("ssl.server_name `{name}` is no host name: {e}")))?;
-        }
-    }
-    builder.build().map_err(|e| ClientError::Setup(format!("TLS to Consul cannot be set up: {}", chain(&e))))
-}
-
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// An error with its causes, without the address that is said already.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    let deepest = causes.last().map(ToString::to_string);
-    deepest.unwrap_or_else(|| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_shown_to_nobody() {
-        let value = secret("b1gs-ee7").expect("a token");
-        assert!(value.is_sensitive() && !format!("{value:?}").contains("b1gs"), "{value:?}");
-        for none in ["", "two words", "zwölf", "line\n"] {
-            assert_eq!(secret(none), None, "{none:?}");
-        }
-    }
 }

@@ -52,6 +52,9 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// There is no token yet, since the login does not work.
+    #[error("not logged in to Consul: {0}")]
+    NotLoggedIn(String),
     /// Something of ours is missing, such as the token file.
     #[error("{0}")]
     Setup(String),
@@ -96,6 +99,12 @@ impl ClientError {
             _ => true,
         }
     }
+}
+
+/// An error's deepest cause: what is above it repeats the address, which is said already.
+pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 #[cfg(test)]

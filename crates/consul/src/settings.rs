@@ -1,17 +1,29 @@
 //! How to reach Consul: the `consul {}` block, Consul's usual environment variables, and flags.
 
+mod login;
+mod ssl;
+
+pub use login::Login;
+pub use ssl::Ssl;
+
 use config::{Environment, Mistakes, Secret, Section, show_duration};
 use std::{path::PathBuf, time::Duration};
 
 /// Everything needed to speak to Consul. A flag overrides the environment, which overrides the file.
 #[derive(Clone, Debug)]
 pub struct ConsulSettings {
-    /// `http://host:port` or `https://host:port`, without a trailing slash.
+    /// `http://host:port` or `https://host:port`, without a trailing slash; or `unix:///path`.
     pub address: String,
+    /// Enterprise namespace; sent only when set, since others refuse it.
+    pub namespace: Option<String>,
+    /// Enterprise admin partition; sent only when set.
+    pub partition: Option<String>,
     /// ACL token.
     pub token: Option<Secret>,
     /// File with the ACL token; read anew for each call, so that a rotated token is used at once.
     pub token_file: Option<PathBuf>,
+    /// A login for tokens that end, instead of a token.
+    pub login: Option<Login>,
     /// User and password of HTTP basic authentication, for a proxy before Consul.
     pub auth: Option<(String, Secret)>,
     /// TLS.
@@ -20,23 +32,6 @@ pub struct ConsulSettings {
     pub retry: Retry,
     /// How long Consul may hold a question open. Short enough that a frozen connection is noticed soon.
     pub block_query_wait: Duration,
-}
-
-/// TLS to Consul.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ssl {
-    /// Certificates of the authorities to trust instead of the system's.
-    pub ca_cert: Option<PathBuf>,
-    /// A folder of such certificates.
-    pub ca_path: Option<PathBuf>,
-    /// Client certificate; may hold the key too.
-    pub cert: Option<PathBuf>,
-    /// Client key.
-    pub key: Option<PathBuf>,
-    /// The name that the server's certificate must carry, when it is not the address.
-    pub server_name: Option<String>,
-    /// False accepts any certificate.
-    pub insecure: bool,
 }
 
 /// Pauses between tries; there is no last try.
@@ -85,8 +80,11 @@ impl ConsulSettings {
         ssl.settings.check(&section, mistakes);
         let settings = ConsulSettings {
             address,
+            namespace: set("CONSUL_NAMESPACE").or(section.string("namespace", mistakes)),
+            partition: set("CONSUL_PARTITION").or(section.string("partition", mistakes)),
             token: section.secret("token", mistakes),
             token_file: section.string("token_file", mistakes).map(PathBuf::from),
+            login: Login::read(&mut section, mistakes),
             auth: auth(&mut section, set("CONSUL_HTTP_AUTH"), mistakes),
             ssl: ssl.settings,
             retry: Retry::read(&mut section, mistakes),
@@ -94,6 +92,9 @@ impl ConsulSettings {
         };
         if settings.token.is_some() && settings.token_file.is_some() {
             section.mistake("token_file", "is given beside token; leave one of them out", mistakes);
+        }
+        if settings.login.is_some() && (settings.token.is_some() || settings.token_file.is_some()) {
+            section.mistake("login", "is given beside a token; leave one of them out", mistakes);
         }
         section.finish(mistakes);
         settings.with_tokens(set("CONSUL_HTTP_TOKEN"), set("CONSUL_HTTP_TOKEN_FILE"), flags)
@@ -105,8 +106,11 @@ impl ConsulSettings {
         let ssl = &self.ssl;
         serde_json::json!({
             "address": self.address,
+            "namespace": self.namespace,
+            "partition": self.partition,
             "token": self.token,
             "token_file": self.token_file,
+            "login": self.login.as_ref().map(Login::show),
             "auth": self.auth.as_ref().map(|(user, password)| {
                 serde_json::json!({"username": user, "password": password})
             }),
@@ -124,12 +128,10 @@ impl ConsulSettings {
 
     /// The nearest source of a token decides alone: a file named by flag beats a token in the environment.
     fn with_tokens(mut self, token: Option<String>, file: Option<String>, flags: &Flags) -> Self {
-        if let Some(file) = &flags.token_file {
-            (self.token, self.token_file) = (None, Some(file.clone()));
-        } else if let Some(file) = file {
-            (self.token, self.token_file) = (None, Some(file.into()));
-        } else if let Some(token) = token {
-            (self.token, self.token_file) = (Some(Secret::new(token)), None);
+        let file = flags.token_file.clone().or(file.map(PathBuf::from));
+        if file.is_some() || token.is_some() {
+            self.token = token.filter(|_| file.is_none()).map(Secret::new);
+            (self.token_file, self.login) = (file, None);
         }
         self
     }
@@ -145,10 +147,19 @@ fn beside(host: Option<String>) -> String {
 }
 
 fn base_address(text: &str, tls: Option<bool>) -> Result<String, String> {
+    if let Some(path) = text.strip_prefix("unix://") {
+        return match (path.starts_with('/'), tls) {
+            (false, _) => Err("names no path; write unix:///run/consul/http.sock".into()),
+            (true, Some(true)) => Err("is a unix socket, to which no TLS is spoken; take ssl out".into()),
+            (true, _) => Ok(text.to_owned()),
+        };
+    }
     let with_scheme = match text.split_once("://") {
         Some(("http" | "https", _)) => text.to_owned(),
         Some((scheme, _)) => {
-            return Err(format!("`{scheme}://` is not supported; write host:port, http://… or https://…"));
+            return Err(format!(
+                "`{scheme}://` is not supported; write host:port, http://…, https://… or unix:///…"
+            ));
         }
         None => format!("http://{text}"),
     };
@@ -230,60 +241,13 @@ impl Retry {
     }
 }
 
-/// The `ssl {}` block as read, before it is known whether TLS is used.
-struct SslBlock {
-    enabled: Option<bool>,
-    settings: Ssl,
-}
-
-impl Ssl {
-    fn read(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> SslBlock {
-        let mut ssl = section.block("ssl", mistakes).unwrap_or_else(|| Section::empty("consul.ssl"));
-        let set = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
-        let mut pick = |key, name, mistakes: &mut Mistakes| {
-            let in_file = ssl.string(key, mistakes);
-            set(name).or(in_file)
-        };
-        let settings = Ssl {
-            ca_cert: pick("ca_cert", "CONSUL_CACERT", mistakes).map(PathBuf::from),
-            ca_path: pick("ca_path", "CONSUL_CAPATH", mistakes).map(PathBuf::from),
-            cert: pick("cert", "CONSUL_CLIENT_CERT", mistakes).map(PathBuf::from),
-            key: pick("key", "CONSUL_CLIENT_KEY", mistakes).map(PathBuf::from),
-            server_name: pick("server_name", "CONSUL_TLS_SERVER_NAME", mistakes),
-            insecure: false,
-        };
-        let verify = set("CONSUL_HTTP_SSL_VERIFY").and_then(|v| truth(&v)).or(ssl.bool("verify", mistakes));
-        let enabled = ssl.bool("enabled", mistakes);
-        ssl.finish(mistakes);
-        SslBlock { enabled, settings: Ssl { insecure: verify == Some(false), ..settings } }
-    }
-
-    fn check(&self, section: &Section, mistakes: &mut Mistakes) {
-        if self.key.is_some() && self.cert.is_none() {
-            section.mistake("ssl", "has a key without a cert", mistakes);
-        }
-    }
-}
-
-impl SslBlock {
-    /// Whether TLS is asked for; any other key of the block asks for it, as in consul-template.
-    fn wanted(&self, env: &Environment) -> Option<bool> {
-        let asked = self.settings != Ssl { insecure: self.settings.insecure, ..Ssl::default() };
-        env.get("CONSUL_HTTP_SSL").and_then(|v| truth(v)).or(self.enabled).or(asked.then_some(true))
-    }
-}
-
-fn truth(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "t" | "true" => Some(true),
-        "0" | "f" | "false" => Some(false),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) fn defaults() -> ConsulSettings {
+        read(&[], &Flags::default()).0
+    }
 
     fn read(env: &[(&str, &str)], flags: &Flags) -> (ConsulSettings, Mistakes) {
         let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -307,10 +271,11 @@ mod tests {
                 "https://consul.example:9000",
             ),
             (&[("CONSUL_CACERT", "/ca.pem")], "https://127.0.0.1:8500"),
+            (&[("CONSUL_HTTP_ADDR", "unix:///run/consul.sock")], "unix:///run/consul.sock"),
         ] {
             assert_eq!(read(env, &Flags::default()).0.address, address, "{env:?}");
         }
-        for bad in ["unix:///run/consul.sock", "http://u:p@host", "::::"] {
+        for bad in ["unix://consul.sock", "ftp://host", "http://u:p@host", "::::"] {
             let (_, mistakes) = read(&[("CONSUL_HTTP_ADDR", bad)], &Flags::default());
             assert!(!mistakes.is_empty(), "{bad}");
             assert!(!mistakes.to_string().contains("u:p"), "a password is not repeated");

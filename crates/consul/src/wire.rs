@@ -3,6 +3,7 @@
 use crate::{Instance, Query};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 
 /// Why a body is not the answer that was asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -74,6 +75,31 @@ pub fn nothing(query: &Query) -> Value {
 pub fn parse(body: &[u8]) -> Result<Value, WireError> {
     serde_json::from_slice(body)
         .map_err(|e| WireError::NotJson { why: e.to_string(), begins: excerpt(body, 40) })
+}
+
+/// A moment as Go writes it (`2026-11-23T10:00:00.123+01:00`), as the time since the year 0.
+#[must_use]
+pub fn moment(text: &str) -> Option<Duration> {
+    let (date, time) = text.split_once('T')?;
+    let at = time.find(['Z', '+', '-'])?;
+    let (clock, zone) = time.split_at(at);
+    let numbers = |text: &str, by: char| text.split(by).map(|part| part.parse::<f64>().ok()).collect();
+    let (date, clock): (Option<Vec<f64>>, Option<Vec<f64>>) = (numbers(date, '-'), numbers(clock, ':'));
+    let ([year, month, day], [hour, minute, second]) = (date?.try_into().ok()?, clock?.try_into().ok()?);
+    let offset: f64 = match zone.split_at(1) {
+        ("Z", "") => 0.0,
+        (sign, zone) => {
+            let zone: Option<Vec<f64>> = numbers(zone, ':');
+            let [hours, minutes]: [f64; 2] = zone?.try_into().ok()?;
+            (hours * 60.0 + minutes) * if sign == "-" { -60.0 } else { 60.0 }
+        }
+    };
+    // Years begin in March here, so that the leap day is the last of its year.
+    let (year, month): (f64, f64) = if month < 3.0 { (year - 1.0, month + 9.0) } else { (year, month - 3.0) };
+    let leaps = (year / 4.0).floor() - (year / 100.0).floor() + (year / 400.0).floor();
+    let days = year * 365.0 + leaps + ((153.0 * month + 2.0) / 5.0).floor() + day;
+    let seconds = ((days * 24.0 + hour) * 60.0 + minute) * 60.0 + second - offset;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// The first `limit` characters of a body, with control characters made visible.

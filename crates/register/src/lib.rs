@@ -41,7 +41,7 @@ pub mod status;
 
 pub use crate::config::{RegisterConfig, RegisterFlags};
 
-use consul::{Client, ClientError};
+use consul::{Client, ClientError, Session};
 use daemon::{
     admin::{self, AdminError, Orders, Pages},
     clock,
@@ -66,11 +66,13 @@ enum StartError {
 
 /// What the admin pages are given to end, after the services.
 const PAGES_LIMIT: Duration = Duration::from_secs(1);
+/// What giving back the tokens of a login may take: two of them, of 2 s each.
+const LOG_OUT_LIMIT: Duration = Duration::from_secs(4);
 
 /// How long [`run`] may take from the signal to its end; give this to [`daemon::run()`].
 #[must_use]
 pub fn leave_limit(config: &RegisterConfig) -> Duration {
-    config.leave_timeout + PAGES_LIMIT * 2
+    config.leave_timeout + LOG_OUT_LIMIT + PAGES_LIMIT * 2
 }
 
 /// Keeps every configured service in Consul until it is time to leave.
@@ -92,6 +94,7 @@ pub async fn run(config: RegisterConfig, leaving: Leaving) -> Exit {
 async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartError> {
     let (ready, seconds) = (Ready::default(), ProbeSeconds::default());
     let client = Client::new(&config.consul)?;
+    let session = Session::start(&client);
     let mut services = vec![];
     let mut boards = vec![];
     for service in config.services {
@@ -112,6 +115,10 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
         drop(pages_leaving);
     }
     let exit = keep(services, leaving, config.leave_timeout).await;
+    if exit == Exit::Done {
+        // An agent that still has to bring news of ours to the servers would need the token for it.
+        session.end().await;
+    }
     close_pages.drain(PAGES_LIMIT).await;
     Ok(exit)
 }

@@ -23,6 +23,8 @@ pub struct Actual {
     pub registrations: u64,
     /// When it last did, in Unix milliseconds.
     pub registered_ms: Option<f64>,
+    /// Under which token of [`consul::Client::tokens`] it last did.
+    pub token: Option<u64>,
     /// Why the last request failed; `None` when it did not.
     pub error: Option<String>,
 }
@@ -33,29 +35,31 @@ const TOO_SOON: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_secs(1);
 
 /// Follows `desired` until it is [`Desired::Absent`] or its sender is gone. A request under way is finished first,
-/// so that it cannot overtake the deregistration that comes next.
+/// so that it cannot overtake the deregistration that comes next. Under a new token the entry is written again: the
+/// agent would go on to bring it to the servers with the old one.
 pub async fn keep_entry(
     agent: &impl Agent,
     id: &str,
-    mut desired: watch::Receiver<Desired>,
+    desired: watch::Receiver<Desired>,
+    tokens: watch::Receiver<u64>,
     beats: watch::Receiver<Beats>,
     actual: &watch::Sender<Actual>,
     backoff: Backoff,
 ) {
-    let mut keeper = Keeper { agent, id, beats, actual, backoff, written: None, refusals: 0 };
+    let mut keeper = Keeper { agent, id, beats, actual, backoff, written: None, token: 0, refusals: 0 };
+    let mut news = News { desired, tokens };
     loop {
-        let want = desired.borrow_and_update().clone();
+        let (want, token) = news.take();
+        keeper.under(token);
         let known = actual.borrow().known.clone();
         let done = match entry_step(&want, &known, keeper.written.as_ref(), Instant::now()) {
             EntryStep::Stop => return,
-            EntryStep::Wait => {
-                if desired.changed().await.is_err() {
-                    return;
-                }
-                Ok(())
-            }
+            EntryStep::Wait => match news.heard().await {
+                Ok(()) => Ok(()),
+                Err(_) => return,
+            },
             EntryStep::Pause(until) => {
-                first(desired.changed(), sleep_until(until)).await;
+                first(news.heard(), sleep_until(until)).await;
                 Ok(())
             }
             EntryStep::Read => keeper.read().await,
@@ -64,13 +68,32 @@ pub async fn keep_entry(
                 _ => Ok(()),
             },
             EntryStep::Watch => tokio::select! {
-                _ = desired.changed() => Ok(()),
+                _ = news.heard() => Ok(()),
                 done = keeper.watch(&known) => done,
             },
         };
         if let Err(refusal) = done {
             let pause = keeper.failed(&refusal);
-            first(desired.changed(), sleep(pause)).await;
+            first(news.heard(), sleep(pause)).await;
+        }
+    }
+}
+
+/// What may ask for another entry.
+struct News {
+    desired: watch::Receiver<Desired>,
+    tokens: watch::Receiver<u64>,
+}
+
+impl News {
+    fn take(&mut self) -> (Desired, u64) {
+        (self.desired.borrow_and_update().clone(), *self.tokens.borrow_and_update())
+    }
+
+    async fn heard(&mut self) -> Result<(), watch::error::RecvError> {
+        tokio::select! {
+            changed = self.desired.changed() => changed,
+            Ok(()) = self.tokens.changed() => Ok(()),
         }
     }
 }
@@ -92,11 +115,20 @@ struct Keeper<'a, A> {
     actual: &'a watch::Sender<Actual>,
     backoff: Backoff,
     written: Option<Written>,
+    /// The token in use.
+    token: u64,
     /// Heartbeats refused that are already answered by a registration.
     refusals: u64,
 }
 
 impl<A: Agent> Keeper<'_, A> {
+    fn under(&mut self, token: u64) {
+        if self.token != token {
+            tracing::info!(id = self.id, "the Consul token changed; registering again with the new one");
+            (self.token, self.written) = (token, None);
+        }
+    }
+
     async fn register(&mut self, entry: &Registration, known: &Known) -> Result<(), Refusal> {
         self.say_why(entry, known);
         self.agent.register(entry).await?;
@@ -107,6 +139,7 @@ impl<A: Agent> Keeper<'_, A> {
             actual.known = Known::Unknown;
             actual.registrations += 1;
             actual.registered_ms = Some(unix_millis());
+            actual.token = Some(self.token);
         });
         self.worked();
         Ok(())
@@ -203,6 +236,7 @@ mod tests {
     struct Stage {
         agent: Memory,
         desired: watch::Sender<Desired>,
+        tokens: watch::Sender<u64>,
         beats: watch::Sender<Beats>,
         actual: watch::Receiver<Actual>,
         task: tokio::task::JoinHandle<()>,
@@ -211,12 +245,14 @@ mod tests {
     fn start(agent: &Memory) -> Stage {
         let (wish, desired) = watch::channel(Desired::Undecided);
         let (beats, beaten) = watch::channel(Beats::default());
+        let (tokens, token) = watch::channel(0);
         let (tell, actual) = watch::channel(Actual::default());
         let (ours, agent) = (agent.clone(), agent.clone());
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        let task =
-            tokio::spawn(async move { keep_entry(&ours, "redis-0", desired, beaten, &tell, backoff).await });
-        Stage { agent, desired: wish, beats, actual, task }
+        let task = tokio::spawn(async move {
+            keep_entry(&ours, "redis-0", desired, token, beaten, &tell, backoff).await
+        });
+        Stage { agent, desired: wish, tokens, beats, actual, task }
     }
 
     fn want(role: Role) -> Desired {
@@ -260,6 +296,23 @@ mod tests {
         stage.actual.wait_for(|actual| actual.registrations == 2).await.unwrap();
         sleep(Duration::from_secs(60)).await;
         assert_eq!(stage.agent.registrations(), 2, "once for each refusal");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_token_registers_again() {
+        let mut stage = start(&Memory::default());
+        stage.desired.send_replace(want(Role::Replica));
+        held(&mut stage, Role::Replica).await;
+        assert_eq!(stage.actual.borrow().token, Some(0));
+        sleep(Duration::from_secs(5)).await;
+        let before = Instant::now();
+        stage.tokens.send_replace(1);
+        stage.actual.wait_for(|actual| actual.registrations == 2).await.unwrap();
+        held(&mut stage, Role::Replica).await;
+        assert_eq!(stage.actual.borrow().token, Some(1));
+        assert!(before.elapsed() < Duration::from_millis(50));
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(stage.agent.registrations(), 2, "once for each token");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use crate::{
     agent::ConsulAgent,
     beat::{Beats, keep_beating},
     config::ServiceConfig,
-    drift::Drift,
+    drift::{Drift, Sync},
     identity,
     leaving::{LeaveError, leave},
     observe::{Glance, Outlook, Witnesses, observe},
@@ -157,7 +157,15 @@ impl Service {
         };
         tokio::join!(
             looking,
-            keep_entry(&entry_agent, &me.id, wish(), beats, &self.actual, self.client.backoff()),
+            keep_entry(
+                &entry_agent,
+                &me.id,
+                wish(),
+                self.client.tokens(),
+                beats,
+                &self.actual,
+                self.client.backoff()
+            ),
             keep_beating(&beat_agent, me.beat_every(), wish(), actual, &self.beats, self.beating.backoff()),
         );
     }
@@ -172,8 +180,27 @@ impl Service {
                 ask_all(sentinel.sentinels, sentinel.master, belief, &self.report).await;
             }
         };
-        tokio::join!(asking, read_back(&me.id, &check, catalog, actual, beats, &self.drift));
+        let reading = read_back(&me.id, &check, catalog, actual, beats, &self.drift);
+        tokio::join!(asking, reading, self.hold(&me.id));
         std::future::pending().await
+    }
+
+    /// Tells under which token the entry that others see was written, so that older ones may be given back.
+    async fn hold(&self, id: &str) {
+        let (mut actual, mut drift) = (self.actual.subscribe(), self.drift.subscribe());
+        self.client.holds(id, 0);
+        loop {
+            let seen = drift.borrow_and_update().state == Sync::InSync;
+            let token = actual.borrow_and_update().token;
+            if let Some(token) = token.filter(|_| seen) {
+                self.client.holds(id, token);
+            }
+            tokio::select! {
+                Ok(()) = actual.changed() => {}
+                Ok(()) = drift.changed() => {}
+                else => return,
+            }
+        }
     }
 
     /// Drops the guards one after the other, then never ends.

@@ -16,7 +16,7 @@ use crate::{
     template::{self, Template, TemplateError},
 };
 use ::config::{Environment, Mistakes, Place};
-use consul::Client;
+use consul::{Client, Session};
 use daemon::{
     admin,
     clock::unix_millis,
@@ -77,6 +77,7 @@ pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
             return Exit::Failed;
         }
     };
+    let session = Session::start(&client);
     let mut registry = daemon_metrics::registry(env!("CARGO_PKG_VERSION"));
     let ready = Ready::default();
     let (facts_tx, facts) = watch::channel(Facts::default());
@@ -108,6 +109,7 @@ pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
         tokio::spawn(bound.serve(pages(&client, &ready, registry, facts, statuses), leaving));
     }
     let ended = keepers.join_all().await;
+    session.end().await;
     ended.into_iter().find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done)
 }
 
