@@ -3,6 +3,7 @@
 mod changes;
 mod failover;
 mod measures;
+mod proxy;
 mod run;
 mod table;
 mod timeline;
@@ -31,6 +32,18 @@ enum What {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// What a proxy costs Redis: direct, HAProxy to a Service's address, HAProxy to the Pod's
+    Proxy {
+        /// How often each way is measured, in turn
+        #[arg(default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// Writes all samples to FILE
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Draws the ratios into FILE, an SVG
+        #[arg(long, value_name = "FILE")]
+        plot: Option<PathBuf>,
+    },
 }
 
 #[tokio::main]
@@ -52,5 +65,8 @@ async fn bench(arguments: Arguments) -> Outcome {
     match arguments.what {
         None => changes::changes().await,
         Some(What::Failover { runs, json }) => failover::failover(runs, json.as_deref()).await,
+        Some(What::Proxy { rounds, json, plot }) => {
+            proxy::proxy(rounds, json.as_deref(), plot.as_deref()).await
+        }
     }
 }
