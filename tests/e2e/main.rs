@@ -1,5 +1,6 @@
 //! One binary, one link; a module per story.
 
+mod ahead;
 mod bad_answers;
 mod bad_files;
 mod bad_input;

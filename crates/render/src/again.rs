@@ -39,10 +39,16 @@ impl Again {
         Again { text: text.to_owned(), failures: failures.saturating_add(1), due, error }
     }
 
+    /// Whether `text` is the one that failed.
+    #[must_use]
+    pub fn is_about(&self, text: &str) -> bool {
+        self.text == text
+    }
+
     /// Whether `text` is the one that failed, and its turn has not come.
     #[must_use]
     pub fn forbids(&self, text: &str, now: Instant) -> bool {
-        self.text == text && self.due.is_none_or(|due| now < due)
+        self.is_about(text) && self.due.is_none_or(|due| now < due)
     }
 
     /// When its turn is; `None` for never.

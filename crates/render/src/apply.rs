@@ -113,6 +113,8 @@ pub struct Marks {
     pub heard: Option<f64>,
     /// The template was filled.
     pub rendered: Option<f64>,
+    /// Servers that it takes out had no more traffic and no more sessions, ahead of the reload.
+    pub steered: Option<f64>,
     /// The text lay beside the file.
     pub staged: Option<f64>,
     /// HAProxy found it sound.

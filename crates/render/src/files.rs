@@ -99,6 +99,20 @@ impl Destination {
         write().map(|file| Staged { file, target: target.clone() }).map_err(|e| self.error("be written", e))
     }
 
+    /// Says from now on that it is uncertain whether the present file is in use as it stands. True when that was
+    /// certain before.
+    pub fn doubt(&self) -> Result<bool, FileError> {
+        let target = self.target();
+        match fs::hard_link(&target, previous(&target)) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            // Not every file system has hard links.
+            Err(_) => copy(&target, &previous(&target))
+                .map(|()| true)
+                .map_err(|e| self.error("keep the previous file", e)),
+        }
+    }
+
     /// Whether it is uncertain that the present file is in use.
     #[must_use]
     pub fn is_pending(&self) -> bool {

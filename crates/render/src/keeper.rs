@@ -9,6 +9,7 @@ use crate::{
     quiet::{Patience, Quiet},
     report::Report,
     status::State,
+    steer::Ahead,
     template::{Draft, Template},
 };
 use consul::Query;
@@ -157,9 +158,13 @@ impl Keeper {
             _ = self.report.is_wrong(&again.error);
             return Some(Exit::Failed);
         }
+        let ahead = self.ahead(text, &mut marks).await;
         let prepared = tokio::select! {
             prepared = self.target.prepare(text, &mut marks) => prepared,
-            () = leaving.signaled() => return None,
+            () = leaving.signaled() => {
+                self.target.undo(ahead, None).await;
+                return None;
+            }
         };
         let came = match prepared {
             Ok(prepared) => self.target.bring(prepared, &mut marks).await,
@@ -167,8 +172,24 @@ impl Keeper {
         };
         Some(match came {
             Ok(done) => self.succeed(done, text, marks),
-            Err(trouble) => self.stumble(&trouble, text, marks),
+            Err(trouble) => {
+                self.target.undo(ahead, Some(&trouble)).await;
+                self.stumble(&trouble, text, marks)
+            }
         })
+    }
+
+    /// Steers ahead of a text, unless it failed before: a text that is refused again and again must not cut clients
+    /// off each time.
+    async fn ahead(&mut self, text: &str, marks: &mut Marks) -> Ahead {
+        if self.memory.again.as_ref().is_some_and(|again| again.is_about(text)) {
+            return Ahead::default();
+        }
+        let ahead = self.target.ahead(text, marks).await;
+        if !ahead.is_empty() {
+            self.applied.send_modify(|applied| applied.steered += 1);
+        }
+        ahead
     }
 
     fn succeed(&mut self, done: Done, text: &str, marks: Marks) -> Exit {

@@ -1,7 +1,8 @@
 //! Keeps a file, and the HAProxy that reads it, true to what Consul says.
 //!
 //! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` and `again` say when to
-//! act, `apply` brings a text into use over `files`, `command` and `haproxy`; `keeper` is the loop of one template,
+//! act, `apply` brings a text into use over `files`, `command` and `haproxy`, `steer` goes ahead of it where clients
+//! cannot wait; `keeper` is the loop of one template,
 //! `report` tells what becomes of it.
 
 pub mod again;
@@ -19,6 +20,7 @@ pub mod quiet;
 pub mod report;
 mod run;
 pub mod status;
+pub mod steer;
 pub mod template;
 
 pub use config::{Flags, RenderConfig};

@@ -124,10 +124,11 @@ impl State {
 
 impl Change {
     fn show(&self) -> Value {
-        let Marks { heard, rendered, staged, checked, renamed, applied, cut } = self.marks;
+        let Marks { heard, rendered, steered, staged, checked, renamed, applied, cut } = self.marks;
         json!({
             "outcome": self.outcome,
-            "heard_ms": heard, "rendered_ms": rendered, "staged_ms": staged, "checked_ms": checked,
+            "heard_ms": heard, "rendered_ms": rendered, "steered_ms": steered,
+            "staged_ms": staged, "checked_ms": checked,
             "renamed_ms": renamed, "applied_ms": applied, "cut_ms": cut,
             "own_part_ms": self.marks.own_part(),
             "sessions_cut": self.sessions_cut,

@@ -102,7 +102,7 @@ fn cuts(options: &[&str]) -> bool {
 }
 
 /// HAProxy's words: blanks part them, quotes and backslashes keep blanks, `#` begins a comment.
-fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut begun) = (vec![], String::new(), None, false);
     let mut chars = line.chars();
     while let Some(c) = chars.next() {

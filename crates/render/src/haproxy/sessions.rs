@@ -8,18 +8,47 @@ use std::{
 /// A server by its proxy and its name.
 pub type Server = (String, String);
 
-/// The servers of a worker; no address for one whose name was not resolved.
-pub type Servers = BTreeMap<Server, Option<SocketAddr>>;
+/// What is known of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Where it is; `None` while its name is not resolved.
+    pub address: Option<SocketAddr>,
+    /// What an administrator decided about it, as HAProxy's mask.
+    pub admin: u32,
+}
+
+/// The servers of a worker.
+pub type Servers = BTreeMap<Server, Seen>;
+
+impl Seen {
+    /// Whether it was taken out of service, by itself or with the server that it tracks. What its configuration
+    /// said (4) and what became of its name (32, 64) are other bits.
+    #[must_use]
+    pub fn is_out(self) -> bool {
+        self.admin & 3 != 0
+    }
+
+    /// The word that brings it back to what it is now.
+    #[must_use]
+    pub fn state(self) -> &'static str {
+        match self.admin {
+            admin if admin & 1 != 0 => "maint",
+            admin if admin & 8 != 0 => "drain",
+            _ => "ready",
+        }
+    }
+}
 
 /// Reads `show servers state`; `None` when it is no table.
 #[must_use]
 pub fn servers(state: &str) -> Option<Servers> {
     let row = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        // Format 1: be_id be_name srv_id srv_name srv_addr … srv_port is the 19th column.
+        // Format 1: be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state … srv_port is the 19th.
         let (proxy, server, address, port) = (words.get(1)?, words.get(3)?, words.get(4)?, words.get(18)?);
         let address = address.parse::<IpAddr>().ok().zip(port.parse::<u16>().ok()).map(SocketAddr::from);
-        Some((((*proxy).to_owned(), (*server).to_owned()), address))
+        let admin = words.get(6)?.parse().ok()?;
+        Some((((*proxy).to_owned(), (*server).to_owned()), Seen { address, admin }))
     };
     let mut lines = state.lines().skip_while(|line| !line.starts_with("# be_id "));
     lines.next()?;
@@ -27,20 +56,23 @@ pub fn servers(state: &str) -> Option<Servers> {
 }
 
 /// The servers that an old worker has in one of the `cutting` proxies and the present one has not: neither by name
-/// and address, nor that address by another name (DNS answers come in any order).
+/// and address, nor that address by another name (DNS answers come in any order). One that was taken out of service
+/// is as good as gone.
 #[must_use]
 pub fn departed(old: &Servers, now: &Servers, cutting: &BTreeSet<String>) -> BTreeSet<Server> {
     let reached: BTreeSet<(&str, SocketAddr)> = now
         .iter()
-        .filter_map(|((proxy, _), address)| address.map(|address| (proxy.as_str(), address)))
+        .filter(|(_, seen)| !seen.is_out())
+        .filter_map(|((proxy, _), seen)| seen.address.map(|address| (proxy.as_str(), address)))
         .collect();
-    let stays = |server: &Server, had: Option<SocketAddr>| match (had, now.get(server)) {
+    let serves = |server: &Server| now.get(server).filter(|seen| !seen.is_out()).map(|seen| seen.address);
+    let stays = |server: &Server, had: Option<SocketAddr>| match (had, serves(server)) {
         (_, Some(None)) | (None, Some(_)) => true,
         (None, None) => false,
         (Some(had), _) => reached.contains(&(server.0.as_str(), had)),
     };
     old.iter()
-        .filter(|(server, had)| cutting.contains(&server.0) && !stays(server, **had))
+        .filter(|(server, had)| cutting.contains(&server.0) && !stays(server, had.address))
         .map(|(server, _)| server.clone())
         .collect()
 }

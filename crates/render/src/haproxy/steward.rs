@@ -21,6 +21,8 @@ pub struct Applied {
     pub cutting: BTreeSet<String>,
     /// How many reloads worked.
     pub reloads: u64,
+    /// How often servers were steered ahead of a reload.
+    pub steered: u64,
 }
 
 /// One HAProxy's steward.
@@ -62,8 +64,9 @@ impl Steward {
                         return;
                     }
                     let now = applied.borrow_and_update().clone();
-                    if now.reloads != seen.reloads {
-                        (pause, fresh) = (Duration::ZERO, true);
+                    fresh |= now.reloads != seen.reloads;
+                    if now != seen {
+                        pause = Duration::ZERO;
                     }
                     seen = now;
                 }
