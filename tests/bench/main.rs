@@ -2,13 +2,15 @@
 
 mod changes;
 mod failover;
+mod idle;
+mod machine;
 mod measures;
 mod proxy;
 mod run;
 mod table;
 mod timeline;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand, value_parser};
 use tests::{Outcome, arguments};
@@ -23,7 +25,7 @@ struct Arguments {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// What fail-overs cost: kill -9, SENTINEL FAILOVER and SIGSTOP of the master
+    /// What fail-overs cost: kill -9, SENTINEL FAILOVER, SIGSTOP of the master, and rolecall failover
     Failover {
         /// How often each fault happens
         #[arg(default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
@@ -43,6 +45,15 @@ enum What {
         /// Draws the ratios into FILE, an SVG
         #[arg(long, value_name = "FILE")]
         plot: Option<PathBuf>,
+    },
+    /// What the programs use while nothing happens
+    Idle {
+        /// For how long it is looked at
+        #[arg(default_value_t = 30, value_parser = value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Writes the figures to FILE
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
 }
 
@@ -68,5 +79,6 @@ async fn bench(arguments: Arguments) -> Outcome {
         Some(What::Proxy { rounds, json, plot }) => {
             proxy::proxy(rounds, json.as_deref(), plot.as_deref()).await
         }
+        Some(What::Idle { seconds, json }) => idle::idle(Duration::from_secs(seconds), json.as_deref()).await,
     }
 }

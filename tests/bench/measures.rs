@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::Fault;
 
-use crate::run::Run;
+use crate::run::{Run, Saw};
 
 /// One number of a run; NaN when it could not be seen.
 pub struct Measure {
@@ -21,38 +21,37 @@ const NONE: fn(Fault) -> Option<f64> = |_| None;
 const ZERO: fn(Fault) -> Option<f64> = |_| Some(0.0);
 
 /// All of them, in the order of the table.
-pub const MEASURES: [Measure; 15] = [
+pub const MEASURES: [Measure; 19] = [
     measure("promoted_ms", "fault → ROLE of the new master flips", |r| r.promoted, NONE),
     measure("advertised_ms", "ROLE flips → Consul advertises it", advertised, |_| Some(30.0)),
     measure("withdrawn_ms", "fault → the old one is withdrawn", withdrawn, |fault| match fault {
         Fault::Kill => Some(20.0),
         Fault::Pause => Some(750.0),
-        Fault::Planned => None,
+        Fault::Planned | Fault::Switch => None,
     }),
     measure("overlap_ms", "two masters advertised", |r| r.adverts.several(), ZERO),
     measure("nobody_ms", "no master advertised", |r| r.adverts.nobody(), NONE),
     measure("readvertised", "the old one advertised again, times", |r| returns(r) as f64, ZERO),
-    measure("again", "Sentinel failed over once more, times", again, NONE),
-    measure("gap_ms", "longest gap between acknowledgements", gap, NONE),
-    measure(
-        "gap_beyond_promotion_ms",
-        "  beyond the flip",
-        |r| gap(r) - r.promoted,
-        |fault| (fault == Fault::Kill).then_some(100.0),
-    ),
-    measure("acknowledged", "writes acknowledged", |r| r.tally.acknowledged as f64, NONE),
-    measure("lost", "  and lost", |r| r.lost as f64, NONE),
+    measure("gap_ms", "longest gap between acknowledgements", |r| gap(&r.kept), NONE),
+    measure("gap_beyond_promotion_ms", "  beyond the flip", |r| gap(&r.kept) - r.promoted, beyond),
+    measure("fresh_gap_ms", "longest gap, fresh connections", |r| gap(&r.fresh), NONE),
+    measure("fresh_gap_beyond_promotion_ms", "  beyond the flip", |r| gap(&r.fresh) - r.promoted, beyond),
+    measure("acknowledged", "writes acknowledged", |r| r.acknowledged() as f64, NONE),
+    measure("lost", "  and lost", |r| r.lost() as f64, |fault| (fault == Fault::Switch).then_some(0.0)),
     measure("lost_of_10000", "  and lost, of 10 000", lost_of_10000, |fault| {
         (fault == Fault::Planned).then_some(50.0)
     }),
     measure(
         "stale",
         "  by the old one after the new one's first",
-        |r| r.stale as f64,
+        |r| r.stale() as f64,
         |fault| (fault != Fault::Planned).then_some(0.0),
     ),
-    measure("unknown", "writes without an answer", |r| r.tally.unknown as f64, NONE),
-    measure("refused", "writes refused", |r| r.tally.refused.values().sum::<usize>() as f64, NONE),
+    measure("both_acknowledge_ms", "both acknowledge writes, through HAProxy", |r| r.both_acknowledge, NONE),
+    measure("both_say_master_ms", "both say master", |r| r.both_say_master, NONE),
+    measure("unknown", "writes without an answer", |r| both(r, |saw| saw.tally.unknown), NONE),
+    measure("refused", "writes refused", |r| both(r, |saw| saw.tally.refused.values().sum()), NONE),
+    measure("again", "Sentinel failed over once more, times", |r| f64::from(u8::from(r.again())), NONE),
 ];
 
 const fn measure(
@@ -77,17 +76,20 @@ fn returns(run: &Run) -> usize {
     run.adverts.returns(run.masters.0)
 }
 
-/// Then the other numbers tell of both.
-fn again(run: &Run) -> f64 {
-    f64::from(u8::from(run.survivor != run.masters.1))
+fn gap(saw: &Saw) -> f64 {
+    saw.tally.longest_gap.as_secs_f64() * 1e3
 }
 
-fn gap(run: &Run) -> f64 {
-    run.tally.longest_gap.as_secs_f64() * 1e3
+fn beyond(fault: Fault) -> Option<f64> {
+    (fault == Fault::Kill).then_some(100.0)
+}
+
+fn both(run: &Run, of: fn(&Saw) -> usize) -> f64 {
+    (of(&run.kept) + of(&run.fresh)) as f64
 }
 
 fn lost_of_10000(run: &Run) -> f64 {
-    run.lost as f64 * 10_000.0 / (run.tally.acknowledged.max(1) as f64)
+    run.lost() as f64 * 10_000.0 / (run.acknowledged().max(1) as f64)
 }
 
 /// A run as data: its numbers, and what they were made of.
@@ -102,12 +104,23 @@ pub fn data(run: &Run) -> Value {
         "old_master_replica_ms": run.demoted,
         "advertised": run.adverts.changes.iter().map(|(at, who)| json!({ "ms": at, "ports": who })).collect::<Value>(),
         "ended_ms": run.adverts.end,
-        "acknowledged_by": run.tally.by_server.iter().map(|(port, n)| (port.to_string(), json!(n))).collect::<Value>(),
-        "refused_why": run.tally.refused,
+        "kept_connection": saw(&run.kept),
+        "fresh_connections": saw(&run.fresh),
         "render": run.render,
     });
     for Measure { key, of, .. } in &MEASURES {
         all[*key] = json!(of(run));
     }
     all
+}
+
+fn saw(saw: &Saw) -> Value {
+    json!({
+        "acknowledged_by": saw.tally.by_server.iter().map(|(port, n)| (port.to_string(), json!(n))).collect::<Value>(),
+        "lost": saw.lost,
+        "stale": saw.stale,
+        "unknown": saw.tally.unknown,
+        "refused_why": saw.tally.refused,
+        "longest_gap_ms": gap(saw),
+    })
 }

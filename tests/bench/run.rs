@@ -15,7 +15,36 @@ use crate::timeline::Adverts;
 pub struct Eyes {
     roles: Vec<(u16, Watcher<Role>)>,
     masters: Watcher<BTreeSet<u16>>,
-    writer: Writer,
+    writers: Writers,
+}
+
+/// The two writers: connections that are kept and fresh ones see different outages.
+struct Writers {
+    kept: Writer,
+    fresh: Writer,
+}
+
+/// The moments of a run.
+struct Times {
+    /// The fault happened.
+    from: Instant,
+    /// The new master acknowledged its first write.
+    written: Instant,
+    /// The old one was brought back.
+    repaired: Instant,
+    /// All agreed again.
+    to: Instant,
+}
+
+/// What one writer saw.
+#[derive(Debug, Clone)]
+pub struct Saw {
+    /// What became of the writes between the fault and the end of the repair.
+    pub tally: Tally,
+    /// Writes acknowledged by the old master after the new one's first.
+    pub stale: usize,
+    /// Writes acknowledged (from 1 s before the fault on) and gone.
+    pub lost: usize,
 }
 
 /// What one fault cost. Times are milliseconds after the fault.
@@ -37,14 +66,38 @@ pub struct Run {
     pub adverts: Adverts,
     /// The new master acknowledged its first write.
     pub written: f64,
-    /// What became of the writes between the fault and the end of the repair.
-    pub tally: Tally,
-    /// Writes acknowledged by the old master after the new one's first.
-    pub stale: usize,
-    /// Writes acknowledged (from 1 s before the fault on) and gone.
-    pub lost: usize,
+    /// The writer over one connection.
+    pub kept: Saw,
+    /// The writer over fresh ones.
+    pub fresh: Saw,
+    /// How long the old master still acknowledged writes after the new one's first.
+    pub both_acknowledge: f64,
+    /// How long both called themselves master.
+    pub both_say_master: f64,
     /// What render did meanwhile, as it tells in its `/status`.
     pub render: Value,
+}
+
+impl Run {
+    /// Whether Sentinel failed over once more: then the numbers tell of both fail-overs.
+    pub fn again(&self) -> bool {
+        self.survivor != self.masters.1
+    }
+
+    /// Writes acknowledged, of both writers.
+    pub fn acknowledged(&self) -> usize {
+        self.kept.tally.acknowledged + self.fresh.tally.acknowledged
+    }
+
+    /// Of them lost.
+    pub fn lost(&self) -> usize {
+        self.kept.lost + self.fresh.lost
+    }
+
+    /// Of them acknowledged by the old master after the new one's first.
+    pub fn stale(&self) -> usize {
+        self.kept.stale + self.fresh.stale
+    }
 }
 
 impl Eyes {
@@ -54,14 +107,14 @@ impl Eyes {
         Ok(Eyes {
             roles: ports.map(|port| (port, watch_role(port))).collect(),
             masters: watch_masters(stack.agent.address(), SERVICE)?,
-            writer: Writer::start(stack.ports.write.number()),
+            writers: Writers::start(stack.ports.write.number()),
         })
     }
 
     /// Lets one fault happen, repairs it and waits until writes flow and all agree.
     pub async fn measure(&self, stack: &mut Stack, fault: Fault) -> Outcome<Run> {
-        let old = until("one master", LIMIT, async || self.master(None)).await?;
-        stack.steady(old).await?;
+        let old = self.steady(stack).await?;
+        fault.prepare(stack).await?;
         let from = Instant::now();
         fault.happen(stack, old).await?;
         let new = until("a new master", LIMIT, async || self.master(Some(old))).await?;
@@ -71,16 +124,33 @@ impl Eyes {
         })
         .await?;
         let written = until("its first write", LIMIT, async || {
-            let ack = self.writer.first_ack(new, from);
-            ack.ok_or_else(|| Trouble::new(format!("{:?}", self.writer.tally(from, Instant::now()))))
+            let tally = || self.writers.kept.tally(from, Instant::now());
+            self.writers.first_ack(new, from).ok_or_else(|| Trouble::new(format!("{:?}", tally())))
         })
         .await?;
         // Some 0.8 s before a majority of the sentinels knows of it, so that the old one meets what misleads it most.
+        let repaired = Instant::now();
         fault.repair(stack, old)?;
         let survivor = until("one master again", LIMIT, async || self.master(None)).await?;
-        stack.calm(survivor, &self.writer).await?;
-        let run = self.sum(fault, (old, new, survivor), (from, written, Instant::now())).await?;
+        stack.calm(survivor, &self.writers.kept).await?;
+        let run = self
+            .sum(fault, (old, new, survivor), Times { from, written, repaired, to: Instant::now() })
+            .await?;
         Ok(Run { render: changes(&stack.render.status().await?, run.at), ..run })
+    }
+
+    /// Waits until nothing is under way, and tells who is master. On a busy machine Sentinel may fail over unasked.
+    async fn steady(&self, stack: &Stack) -> Outcome<u16> {
+        let mut last = Trouble::new("never looked");
+        for _ in 0..3 {
+            let master = until("one master", LIMIT, async || self.master(None)).await?;
+            match stack.steady(master).await {
+                Ok(()) if self.master(None).is_ok_and(|still| still == master) => return Ok(master),
+                Ok(()) => last = Trouble::new(format!("{master} is not the master any more")),
+                Err(trouble) => last = trouble,
+            }
+        }
+        Err(last)
     }
 
     /// The one server that says master, beside one that is about to learn better.
@@ -94,32 +164,61 @@ impl Eyes {
         }
     }
 
-    async fn sum(
-        &self,
-        fault: Fault,
-        (old, new, survivor): (u16, u16, u16),
-        (from, written, to): (Instant, Instant, Instant),
-    ) -> Outcome<Run> {
+    async fn sum(&self, fault: Fault, (old, new, survivor): (u16, u16, u16), times: Times) -> Outcome<Run> {
+        let Times { from, written, repaired, to } = times;
         let after = |at: Instant| at.saturating_duration_since(from).as_secs_f64() * 1e3;
         let became = |of: u16, role| {
             let (_, watcher) = self.roles.iter().find(|(port, _)| *port == of)?;
             watcher.seen.first(role, from).map(after)
         };
+        let promoted =
+            became(new, Role::Master).ok_or_else(|| Trouble::new(format!("{new} was master already")))?;
+        let demoted = became(old, Role::Replica);
+        // One that is dead or stopped says nothing.
+        let spoke = if matches!(fault, Fault::Kill | Fault::Pause) { after(repaired) } else { 0.0 };
         let changes = self.masters.seen.course(from).into_iter().map(|(at, who)| (after(at), who)).collect();
         Ok(Run {
             fault,
             at: unix_ms(from),
             masters: (old, new),
             survivor,
-            promoted: became(new, Role::Master)
-                .ok_or_else(|| Trouble::new(format!("{new} was master already")))?,
-            demoted: became(old, Role::Replica),
+            promoted,
+            demoted,
             adverts: Adverts { changes, end: after(to) },
             written: after(written),
-            tally: self.writer.tally(from, to),
-            stale: self.writer.tally(written, to).by_server.get(&old).copied().unwrap_or_default(),
-            lost: self.writer.lost(from - Duration::from_secs(1), to, survivor).await?.values().sum(),
+            kept: Saw::of(&self.writers.kept, (old, survivor), &times).await?,
+            fresh: Saw::of(&self.writers.fresh, (old, survivor), &times).await?,
+            both_acknowledge: self
+                .writers
+                .last_ack(old, written)
+                .map_or(0.0, |at| after(at) - after(written)),
+            both_say_master: (demoted.unwrap_or(after(to)) - spoke.max(promoted)).max(0.0),
             render: Value::Null,
+        })
+    }
+}
+
+impl Writers {
+    fn start(port: u16) -> Writers {
+        Writers { kept: Writer::start(port), fresh: Writer::fresh(port) }
+    }
+
+    fn first_ack(&self, server: u16, since: Instant) -> Option<Instant> {
+        [&self.kept, &self.fresh].into_iter().filter_map(|writer| writer.first_ack(server, since)).min()
+    }
+
+    fn last_ack(&self, server: u16, since: Instant) -> Option<Instant> {
+        [&self.kept, &self.fresh].into_iter().filter_map(|writer| writer.last_ack(server, since)).max()
+    }
+}
+
+impl Saw {
+    async fn of(writer: &Writer, (old, survivor): (u16, u16), times: &Times) -> Outcome<Saw> {
+        let Times { from, written, to, .. } = *times;
+        Ok(Saw {
+            tally: writer.tally(from, to),
+            stale: writer.tally(written, to).by_server.get(&old).copied().unwrap_or_default(),
+            lost: writer.lost(from - Duration::from_secs(1), to, survivor).await?.values().sum(),
         })
     }
 }

@@ -1,10 +1,15 @@
-//! The three faults: what is done to the master, how the damage is repaired, and what has to be so before and after.
+//! The faults: what is done to the master, how the damage is repaired, and what has to be so before and after.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{Outcome, Signal, Stack, Trouble, Writer, redis, stack::SERVICE, until, when};
+use crate::{
+    Outcome, Recipe, Signal, Stack, Trouble, Writer, binary, redis,
+    redis::DOWN_AFTER,
+    stack::{PATIENT, SERVICE},
+    until, when,
+};
 
 /// How long each step of a fail-over, and the repair after it, may take.
 pub const LIMIT: Duration = Duration::from_secs(40);
@@ -18,11 +23,15 @@ pub enum Fault {
     Planned,
     /// SIGSTOP; SIGCONT once another one has taken over.
     Pause,
+    /// `rolecall failover`: a planned hand-over without loss.
+    Switch,
 }
 
 impl Fault {
-    /// All, in the order of the demo.
-    pub const ALL: [Fault; 3] = [Fault::Kill, Fault::Planned, Fault::Pause];
+    /// Those of the demo, in its order.
+    pub const DEMO: [Fault; 3] = [Fault::Kill, Fault::Planned, Fault::Pause];
+    /// All of them.
+    pub const ALL: [Fault; 4] = [Fault::Kill, Fault::Planned, Fault::Pause, Fault::Switch];
 
     /// The word in the JSON.
     pub fn word(self) -> &'static str {
@@ -30,6 +39,7 @@ impl Fault {
             Fault::Kill => "kill",
             Fault::Planned => "failover",
             Fault::Pause => "pause",
+            Fault::Switch => "switch",
         }
     }
 
@@ -39,6 +49,7 @@ impl Fault {
             Fault::Kill => "SIGKILL",
             Fault::Planned => "SENTINEL FAILOVER",
             Fault::Pause => "SIGSTOP…SIGCONT",
+            Fault::Switch => "rolecall failover",
         }
     }
 
@@ -48,7 +59,13 @@ impl Fault {
             Fault::Kill => "the old master is started again",
             Fault::Planned => "the old master still takes itself for one",
             Fault::Pause => "the old master goes on",
+            Fault::Switch => "the old master follows the new one already",
         }
+    }
+
+    /// What has to be changed first: writes that wait must not look like a death to Sentinel.
+    pub async fn prepare(self, stack: &Stack) -> Outcome {
+        if self == Fault::Switch { stack.down_after(PATIENT).await } else { Ok(()) }
     }
 
     /// Does it to the master at that port.
@@ -60,6 +77,11 @@ impl Fault {
                 let leader = stack.sentinels.first().ok_or_else(|| Trouble::new("no sentinel"))?;
                 leader.ask(::redis::cmd("SENTINEL").arg("FAILOVER").arg(redis::MASTER_NAME)).await
             }
+            Fault::Switch => {
+                let switched = stack.switch().await;
+                stack.down_after(DOWN_AFTER).await?;
+                switched
+            }
         }
     }
 
@@ -68,12 +90,21 @@ impl Fault {
         match self {
             Fault::Kill => stack.redis_at(master)?.part.restart(),
             Fault::Pause => stack.redis_at(master)?.part.signal(Signal::CONT),
-            Fault::Planned => Ok(()),
+            Fault::Planned | Fault::Switch => Ok(()),
         }
     }
 }
 
 impl Stack {
+    /// `rolecall failover`, to its end.
+    async fn switch(&self) -> Outcome {
+        let register = self.registers.first().ok_or_else(|| Trouble::new("no register"))?;
+        let arguments = ["failover".as_ref(), "-c".as_ref(), register.config().as_os_str()];
+        let mut order = Recipe::new("failover", binary()?, self.home(), arguments).start()?;
+        let ended = order.end(LIMIT).await?;
+        order.explain(when(ended.success(), || format!("rolecall failover: {ended}")))
+    }
+
     /// Waits until the path is whole and every sentinel knows it: a fault before that measures the one before it.
     pub async fn steady(&self, master: u16) -> Outcome {
         for sentinel in &self.sentinels {

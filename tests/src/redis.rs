@@ -12,6 +12,9 @@ use crate::{Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 /// What the sentinels call their master.
 pub const MASTER_NAME: &str = "mymaster";
 
+/// After how much silence a sentinel calls a server dead, unless told otherwise.
+pub const DOWN_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a harness command waits for an answer: a stopped server must not stop the harness.
 const ASK: Duration = Duration::from_secs(1);
 
@@ -35,8 +38,9 @@ impl Redis {
     pub fn sentinel(name: &str, directory: &Path, master: u16) -> Outcome<Redis> {
         let settings = format!(
             "sentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2\n\
-             sentinel down-after-milliseconds {MASTER_NAME} 1000\n\
-             sentinel failover-timeout {MASTER_NAME} 5000\n"
+             sentinel down-after-milliseconds {MASTER_NAME} {}\n\
+             sentinel failover-timeout {MASTER_NAME} 5000\n",
+            DOWN_AFTER.as_millis()
         );
         Redis::start("redis-sentinel", name, directory, &settings)
     }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -18,6 +19,9 @@ use crate::{
 
 /// The service that the instances are registered as.
 pub const SERVICE: &str = "redis";
+
+/// A `down-after` that a busy machine does not reach by itself.
+pub const PATIENT: Duration = Duration::from_secs(5);
 
 /// How many of what.
 #[derive(Debug, Clone, Copy)]
@@ -114,12 +118,21 @@ impl Stack {
     /// Lets the Sentinels wait longer before they call a server dead: a story on a busy machine must not see a
     /// fail-over that nobody caused.
     pub async fn patient(self) -> Outcome<Stack> {
+        self.down_after(PATIENT).await?;
+        Ok(self)
+    }
+
+    /// Tells the Sentinels after how much silence a server is dead.
+    pub async fn down_after(&self, silence: Duration) -> Outcome {
         for sentinel in &self.sentinels {
             let mut set = redis::cmd("SENTINEL");
-            set.arg("SET").arg(MASTER_NAME).arg("down-after-milliseconds").arg(5000);
+            set.arg("SET")
+                .arg(MASTER_NAME)
+                .arg("down-after-milliseconds")
+                .arg(silence.as_millis().to_string());
             sentinel.ask::<()>(&set).await?;
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Waits until a write through HAProxy is acknowledged.

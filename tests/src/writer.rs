@@ -1,7 +1,7 @@
 //! A client that writes through HAProxy all the time, and knows afterwards what became of each write.
 //!
-//! It holds one connection, gives up on an answer after 1 s and reconnects, never retries a write and never uses a
-//! key twice. *Acknowledged* is an OK within that second; *unknown* was sent and never answered; *refused* was
+//! It holds one connection, or opens one for each write; gives up on an answer after 1 s and reconnects, never retries
+//! a write and never uses a key twice. *Acknowledged* is an OK within that second; *unknown* was sent and never answered; *refused* was
 //! answered with an error, or could not be sent; *lost* was acknowledged and is absent from the surviving master.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 use ::redis::aio::MultiplexedConnection;
 use tokio::{
     task::JoinHandle,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
 use crate::{Outcome, redis};
@@ -21,8 +21,20 @@ use crate::{Outcome, redis};
 const TIMEOUT: Duration = Duration::from_secs(1);
 // About 500 writes a second: enough to see a loss of milliseconds, little enough to leave the cores to the parts.
 const PACE: Duration = Duration::from_millis(2);
+// At most so often is a connection opened: as a client's own pause between tries.
+const CONNECTS: Duration = Duration::from_millis(5);
 // Keys expire and records are dropped after this, so that a demo left running does not grow for ever.
 const MEMORY: Duration = Duration::from_secs(600);
+
+/// How a writer uses connections, which see different outages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Manner {
+    /// One, as long as it lasts.
+    #[default]
+    Kept,
+    /// A fresh one for each write.
+    Fresh,
+}
 
 /// The writer at work, until it is dropped.
 #[derive(Debug)]
@@ -33,6 +45,7 @@ pub struct Writer {
 
 #[derive(Debug, Default)]
 struct Record {
+    manner: Manner,
     next: u64,
     acknowledged: usize,
     acks: VecDeque<Ack>,
@@ -86,9 +99,18 @@ pub struct Tally {
 }
 
 impl Writer {
-    /// Starts to write to 127.0.0.1:`port`.
+    /// Starts to write to 127.0.0.1:`port` over one connection.
     pub fn start(port: u16) -> Writer {
-        let record = Arc::<Mutex<Record>>::default();
+        Writer::with(port, Manner::Kept)
+    }
+
+    /// Starts to write to 127.0.0.1:`port`, each time over a fresh connection.
+    pub fn fresh(port: u16) -> Writer {
+        Writer::with(port, Manner::Fresh)
+    }
+
+    fn with(port: u16, manner: Manner) -> Writer {
+        let record = Arc::new(Mutex::new(Record { manner, ..Record::default() }));
         let task = tokio::spawn(write_for_ever(port, record.clone()));
         Writer { record, task }
     }
@@ -97,6 +119,12 @@ impl Writer {
     pub fn first_ack(&self, server: u16, since: Instant) -> Option<Instant> {
         let record = held(&self.record);
         record.acks.iter().find(|ack| ack.server == server && ack.at >= since).map(|ack| ack.at)
+    }
+
+    /// When `server` last acknowledged a write, at `since` or later.
+    pub fn last_ack(&self, server: u16, since: Instant) -> Option<Instant> {
+        let record = held(&self.record);
+        record.acks.iter().rfind(|ack| ack.server == server && ack.at >= since).map(|ack| ack.at)
     }
 
     /// How many writes were acknowledged since the start.
@@ -129,14 +157,17 @@ impl Writer {
     /// How many writes acknowledged between two moments the server at `survivor` does not have, by the port of the
     /// server that acknowledged them. Right only once every other server follows the survivor.
     pub async fn lost(&self, from: Instant, to: Instant, survivor: u16) -> Outcome<BTreeMap<u16, usize>> {
-        let acks: Vec<Ack> =
-            held(&self.record).acks.iter().filter(|ack| ack.at >= from && ack.at <= to).copied().collect();
+        let (manner, acks) = {
+            let record = held(&self.record);
+            let within = record.acks.iter().filter(|ack| ack.at >= from && ack.at <= to);
+            (record.manner, within.copied().collect::<Vec<Ack>>())
+        };
         let mut connection = redis::connect(survivor, Duration::from_secs(5)).await?;
         let mut lost = BTreeMap::new();
         for chunk in acks.chunks(500) {
             let mut ask = ::redis::pipe();
             for ack in chunk {
-                ask.cmd("EXISTS").arg(key(ack.key));
+                ask.cmd("EXISTS").arg(key(manner, ack.key));
             }
             let there: Vec<bool> = ask.query_async(&mut connection).await?;
             for (ack, _) in chunk.iter().zip(there).filter(|(_, there)| !there) {
@@ -157,21 +188,25 @@ fn held(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn key(number: u64) -> String {
-    format!("rolecall:write:{number}")
+fn key(manner: Manner, number: u64) -> String {
+    format!("rolecall:{manner:?}:{number}")
 }
 
 async fn write_for_ever(port: u16, record: Arc<Mutex<Record>>) {
+    let mut tick = pace(CONNECTS);
     loop {
+        tick.tick().await;
         match open(port).await {
             Ok((connection, server)) => write_on(connection, server, &record).await,
-            Err(_) => {
-                held(&record).note(Instant::now(), Err(Failure::Refused("no connection".into())));
-                // As a client's own pause between tries.
-                sleep(Duration::from_millis(5)).await;
-            }
+            Err(_) => held(&record).note(Instant::now(), Err(Failure::Refused("no connection".into()))),
         }
     }
+}
+
+fn pace(every: Duration) -> Interval {
+    let mut tick = interval(every);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tick
 }
 
 async fn open(port: u16) -> Outcome<(MultiplexedConnection, u16)> {
@@ -180,19 +215,18 @@ async fn open(port: u16) -> Outcome<(MultiplexedConnection, u16)> {
     Ok((connection, server))
 }
 
-/// Writes until the connection fails.
+/// Writes until the connection fails, or once.
 async fn write_on(mut connection: MultiplexedConnection, server: u16, record: &Mutex<Record>) {
-    let mut tick = interval(PACE);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = pace(PACE);
     loop {
         tick.tick().await;
-        let number = {
+        let (manner, number) = {
             let mut record = held(record);
             record.next += 1;
-            record.next
+            (record.manner, record.next)
         };
         let mut set = ::redis::cmd("SET");
-        set.arg(key(number)).arg(number).arg("EX").arg(MEMORY.as_secs());
+        set.arg(key(manner, number)).arg(number).arg("EX").arg(MEMORY.as_secs());
         let answer = set.query_async::<()>(&mut connection).await;
         let at = Instant::now();
         let outcome = match &answer {
@@ -201,7 +235,7 @@ async fn write_on(mut connection: MultiplexedConnection, server: u16, record: &M
         };
         held(record).note(at, outcome);
         // After an error reply, READONLY above all, a plain client stays on its connection.
-        if answer.is_err_and(|error| error.code().is_none()) {
+        if manner == Manner::Fresh || answer.is_err_and(|error| error.code().is_none()) {
             return;
         }
     }
