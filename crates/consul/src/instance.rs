@@ -12,28 +12,42 @@ pub enum Role {
 }
 
 impl Role {
-    /// The service tag, and the value of `Meta.role`.
+    /// The value of `Meta.role`, whatever the service's own words are.
     #[must_use]
-    pub fn tag(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
-            Role::Master => "master",
+            Role::Master => "primary",
             Role::Replica => "replica",
+        }
+    }
+
+    /// What the field calls the two; `None` for any other word.
+    #[must_use]
+    pub fn read(word: &str) -> Option<Role> {
+        match word {
+            "primary" | "master" | "leader" => Some(Role::Master),
+            "replica" | "slave" | "standby" | "follower" | "secondary" => Some(Role::Replica),
+            _ => None,
         }
     }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.tag())
+        f.write_str(self.word())
     }
 }
 
 /// Keys of a service's `Meta`.
 pub mod meta {
-    /// `master` or `replica`.
+    /// `primary`, `replica`, `candidate` or `fenced`.
     pub const ROLE: &str = "role";
-    /// Sentinel's config epoch under which this instance was named master: a decimal number.
+    /// The instance's own word for what it is, such as `slave` or `leader`.
+    pub const SAYS: &str = "says";
+    /// The epoch in which this instance became master: a decimal number.
     pub const EPOCH: &str = "epoch";
+    /// [`MANY`](super::MANY) where several instances may be master at once.
+    pub const CARDINALITY: &str = "cardinality";
     /// Redis' run id: changes when the process restarts.
     pub const RUN_ID: &str = "run_id";
     /// Kubernetes pod name.
@@ -47,6 +61,9 @@ pub mod meta {
     /// Who wrote the entry, `rolecall/VERSION`.
     pub const REGISTRAR: &str = "registrar";
 }
+
+/// The value of `Meta.cardinality` of a service that may have several masters.
+pub const MANY: &str = "many";
 
 /// One row of a service in the catalog, as both programs look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +88,28 @@ impl Instance {
     /// Whether the instance claims to be master.
     #[must_use]
     pub fn claims_master(&self) -> bool {
-        self.tags.iter().any(|tag| tag == Role::Master.tag())
+        self.claims(Role::Master)
     }
 
     /// Whether the instance claims to be a replica.
     #[must_use]
     pub fn claims_replica(&self) -> bool {
-        self.tags.iter().any(|tag| tag == Role::Replica.tag())
+        self.claims(Role::Replica)
+    }
+
+    /// `Meta.role` decides where it says something that is known; else the tags do.
+    fn claims(&self, role: Role) -> bool {
+        match self.meta.get(meta::ROLE).map(String::as_str) {
+            Some("candidate" | "fenced") => false,
+            Some(word) if Role::read(word).is_some() => Role::read(word) == Some(role),
+            _ => self.tags.iter().any(|tag| Role::read(tag) == Some(role)),
+        }
+    }
+
+    /// Whether the service may have several masters.
+    #[must_use]
+    pub fn is_one_of_many(&self) -> bool {
+        self.meta.get(meta::CARDINALITY).is_some_and(|many| many == MANY)
     }
 
     /// The epoch under which it was named master; `None` when unknown, which counts below every known epoch.
@@ -94,13 +126,18 @@ pub enum Election {
     None,
     /// The position of the one to believe.
     One(usize),
+    /// The service may have several, and has these.
+    Many(Vec<usize>),
     /// Several claim with the same highest epoch: to believe any of them may lose writes, so none is believed.
     Tie(Vec<usize>),
 }
 
-/// Elects the claim with the highest epoch among `claims`.
+/// Elects the claim with the highest epoch among `claims`; all of them where each says that there may be several.
 #[must_use]
 pub fn elect(claims: &[&Instance]) -> Election {
+    if !claims.is_empty() && claims.iter().all(|claim| claim.is_one_of_many()) {
+        return Election::Many((0..claims.len()).collect());
+    }
     let Some(highest) = claims.iter().map(|claim| claim.epoch()).max() else { return Election::None };
     let first: Vec<usize> = (0..claims.len()).filter(|&n| claims[n].epoch() == highest).collect();
     match first.as_slice() {
@@ -113,16 +150,54 @@ pub fn elect(claims: &[&Instance]) -> Election {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_highest_epoch_is_believed() {
-        let claim = |epoch: Option<&str>| Instance {
+    fn instance(tags: &[&str], facts: &[(&str, &str)]) -> Instance {
+        Instance {
             node: "n".into(),
             id: "i".into(),
-            tags: vec!["master".into()],
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             address: "10.0.0.1".into(),
             port: 6379,
-            meta: epoch.map(|e| (meta::EPOCH.to_owned(), e.to_owned())).into_iter().collect(),
+            meta: facts.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             status: "passing".into(),
+        }
+    }
+
+    #[test]
+    fn a_role_is_read_from_meta_before_tags() {
+        for (tags, role, master, replica) in [
+            (&["v7", "master"][..], None, true, false),
+            (&["leader"], None, true, false),
+            (&["slave"], None, false, true),
+            (&["standby", "v7"], None, false, true),
+            (&["v7"], None, false, false),
+            (&["rw"], Some("primary"), true, false),
+            (&["ro"], Some("replica"), false, true),
+            (&["master"], Some("master"), true, false),
+            (&["master"], Some("replica"), false, true),
+            (&["master"], Some("fenced"), false, false),
+            (&["replica"], Some("candidate"), false, false),
+            (&["master"], Some("cache of the shop"), true, false),
+        ] {
+            let facts: Vec<_> = role.map(|role| (meta::ROLE, role)).into_iter().collect();
+            let row = instance(tags, &facts);
+            assert_eq!((row.claims_master(), row.claims_replica()), (master, replica), "{tags:?} {role:?}");
+        }
+    }
+
+    #[test]
+    fn many_masters_are_fine_where_all_of_them_say_so() {
+        let one = instance(&["primary"], &[]);
+        let many = instance(&["primary"], &[(meta::CARDINALITY, MANY)]);
+        assert_eq!(elect(&[&many, &many]), Election::Many(vec![0, 1]));
+        assert_eq!(elect(&[&many, &one]), Election::Tie(vec![0, 1]), "a mixed service may have one");
+        assert_eq!(elect(&[]), Election::None);
+    }
+
+    #[test]
+    fn the_highest_epoch_is_believed() {
+        let claim = |epoch: Option<&str>| {
+            let facts: Vec<_> = epoch.map(|epoch| (meta::EPOCH, epoch)).into_iter().collect();
+            instance(&["master"], &facts)
         };
         for (epochs, elected) in [
             (vec![], Election::None),

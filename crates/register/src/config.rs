@@ -3,13 +3,15 @@
 mod print;
 mod probe;
 
-pub use probe::{RedisConfig, SentinelConfig};
+pub use probe::{Kind, ProbeConfig, RedisConfig, SentinelConfig};
 
-use crate::identity;
+use crate::{identity, probe::link::Address, words::Words};
 use config::{Environment, Mistakes, Section};
-use consul::{ConsulSettings, instance::meta};
+use consul::{
+    ConsulSettings, Role,
+    instance::{MANY, meta},
+};
 use daemon::settings::{AdminFlags, AdminSettings};
-use probe::Where;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// Everything `rolecall register` was told.
@@ -49,12 +51,16 @@ pub struct ServiceConfig {
     pub tags: Vec<String>,
     /// Meta beside role, epoch and run id.
     pub meta: BTreeMap<String, String>,
+    /// What its roles are called.
+    pub words: Words,
+    /// Whether several instances may be master at once.
+    pub many: bool,
     /// How long Consul believes a heartbeat.
     pub ttl: Duration,
     /// After how long in critical Consul removes the entry by itself.
     pub deregister_critical_after: Duration,
     /// How the role is learned.
-    pub probe: RedisConfig,
+    pub probe: ProbeConfig,
 }
 
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,7 +126,6 @@ impl ServiceConfig {
             own.map(|own| format!("{name}-{own}"))
         });
         let address = address(&mut section, env, mistakes);
-        let tags = tags(&mut section, mistakes);
         let meta = facts(&mut section, env, mistakes);
         let ttl = at_least("ttl", TTL, LEAST_TTL, &mut section, mistakes);
         let after = "deregister_critical_after";
@@ -130,18 +135,29 @@ impl ServiceConfig {
         let port = section.integer("port", 1..=65535, mistakes).and_then(|port| u16::try_from(port).ok());
         let probe = probe::read(&mut section, mistakes);
         let port = match (port, &probe) {
-            (Some(port), _) => port,
-            (None, Some(Where::Tcp(probed, _))) if !has_port => *probed,
-            (None, Some(Where::Unix(_))) if !has_port => {
-                section.mistake("port", "is needed, since the probe's unix socket has none", mistakes);
-                0
-            }
-            _ => 0,
+            (None, Some(probe)) if !has_port => match probe.address() {
+                Some(Address::Tcp(_, probed)) => *probed,
+                Some(Address::Unix(_)) => {
+                    section.mistake("port", "is needed, since the probe's unix socket has none", mistakes);
+                    0
+                }
+                None => {
+                    section.mistake("port", "is needed, since the probe connects to none", mistakes);
+                    0
+                }
+            },
+            (port, _) => port.unwrap_or_default(),
         };
+        let probe = probe.unwrap_or_default();
+        let words = words(&mut section, probe.words(), mistakes);
+        let tags = tags(&mut section, &words, mistakes);
+        let many = cardinality(&mut section, mistakes);
+        if many && probe.sentinel().is_some() {
+            section.mistake("cardinality", "is \"many\", yet Sentinel keeps one master", mistakes);
+        }
         section.finish(mistakes);
-        let probe = probe.map_or_else(RedisConfig::default, Where::into_config);
         let id = id.unwrap_or_default();
-        Self { name, id, address, port, tags, meta, ttl, deregister_critical_after, probe }
+        Self { name, id, address, port, tags, meta, words, many, ttl, deregister_critical_after, probe }
     }
 }
 
@@ -160,22 +176,56 @@ fn address(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) ->
     None
 }
 
-fn tags(section: &mut Section, mistakes: &mut Mistakes) -> Vec<String> {
+fn tags(section: &mut Section, words: &Words, mistakes: &mut Mistakes) -> Vec<String> {
     let tags = section.strings("tags", mistakes).unwrap_or_default();
     for tag in &tags {
-        if ["master", "replica"].contains(&tag.as_str()) {
-            let why =
-                format!("\"{tag}\" is written by rolecall itself, from the role that it sees; take it out");
+        let own = [&words.primary, &words.replica].contains(&tag);
+        if own || Role::read(tag).is_some() {
+            let why = format!(
+                "\"{tag}\" says a role, and is written by rolecall itself from what it sees; take it out"
+            );
             section.mistake("tags", why, mistakes);
         }
     }
     tags
 }
 
+/// The tags of the two roles.
+fn words(section: &mut Section, default: Words, mistakes: &mut Mistakes) -> Words {
+    let Some(mut block) = section.block("roles", mistakes) else { return default };
+    let primary = block.string("primary", mistakes).unwrap_or(default.primary);
+    let replica = block.string("replica", mistakes).unwrap_or(default.replica);
+    for (key, word, other) in [("primary", &primary, Role::Replica), ("replica", &replica, Role::Master)] {
+        if word.trim().is_empty() {
+            block.mistake(key, "must not be empty", mistakes);
+        } else if Role::read(word) == Some(other) {
+            let why = format!("\"{word}\" is what the field calls a {other}; choose another tag");
+            block.mistake(key, why, mistakes);
+        }
+    }
+    if primary == replica {
+        block.mistake("replica", "is the same tag as that of the primary", mistakes);
+    }
+    block.finish(mistakes);
+    Words { primary, replica }
+}
+
+/// Whether there may be many masters; there is one unless chosen.
+fn cardinality(section: &mut Section, mistakes: &mut Mistakes) -> bool {
+    let read = |word: &str| match word {
+        "one" => Ok(false),
+        MANY => Ok(true),
+        _ => Err(format!("expected \"one\" or \"{MANY}\", found {word:?}")),
+    };
+    section.parsed("cardinality", read, mistakes).unwrap_or_default()
+}
+
 /// The limits of Consul's agent, which refuses the whole registration otherwise.
 fn facts(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 10] = [
         meta::ROLE,
+        meta::SAYS,
+        meta::CARDINALITY,
         meta::EPOCH,
         meta::RUN_ID,
         meta::POD,
@@ -199,11 +249,10 @@ fn facts(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> B
         section.mistake("meta", format!("\"{key}\" {why}"), mistakes);
     }
     if facts.len() > 64 - OURS.len() {
-        section.mistake(
-            "meta",
-            "has more than 56 keys: Consul takes 64, of which rolecall writes 8",
-            mistakes,
-        );
+        let (all, ours) = (64, OURS.len());
+        let why =
+            format!("has more than {} keys: Consul takes {all}, of which rolecall writes {ours}", all - ours);
+        section.mistake("meta", why, mistakes);
     }
     facts.extend(identity::place(env));
     facts

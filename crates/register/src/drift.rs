@@ -191,7 +191,8 @@ mod tests {
     fn row(node: &str, role: &str, status: &str) -> Value {
         json!({
             "Node": node, "ID": "redis-0", "Name": "redis", "Tags": [role, "v7"], "Address": "10.0.0.7", "Port": 6379,
-            "ServiceMeta": {"pod": "redis-0", "role": role, "run_id": "abc"}, "Status": "critical",
+            "ServiceMeta": {"pod": "redis-0", "role": Role::read(role).unwrap().word(), "says": "master", "run_id": "abc"},
+            "Status": "critical",
             "Checks": [{"CheckID": "serfHealth", "Status": "critical"}, {"CheckID": "rolecall:redis-0", "Status": status}],
         })
     }

@@ -6,7 +6,7 @@
 mod server;
 
 use crate::{
-    config::{RegisterConfig, SentinelConfig, ServiceConfig},
+    config::{RegisterConfig, SentinelConfig},
     probe::link::{Address, Link},
     sentinel::Place,
 };
@@ -114,10 +114,10 @@ struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Finds them, and sees whether a switch is possible; changes nothing.
     async fn set(config: &'a RegisterConfig, service: Option<&str>) -> Result<Self, String> {
-        let (service, sentinel) = chosen(config, service)?;
+        let (link, sentinel) = chosen(config, service)?;
         let (voice, old) = listen(sentinel).await?;
         let address = Address::Tcp(old.0.clone(), old.1);
-        let master = Server::open(Link { address, ..service.probe.link.clone() }).await?;
+        let master = Server::open(Link { address, ..link.clone() }).await?;
         let (patience, eligible) = (Duration::ZERO, BTreeSet::new());
         let mut stage = Stage { sentinel, voice, old, master, patience, eligible };
         stage.ready().await?;
@@ -222,7 +222,7 @@ impl<'a> Stage<'a> {
 fn chosen<'a>(
     config: &'a RegisterConfig,
     service: Option<&str>,
-) -> Result<(&'a ServiceConfig, &'a SentinelConfig), String> {
+) -> Result<(&'a Link, &'a SentinelConfig), String> {
     let service = match (service, config.services.as_slice()) {
         (None, [only]) => only,
         (None, _) => return Err("there are several services; name one with --service".into()),
@@ -231,9 +231,9 @@ fn chosen<'a>(
             .find(|service| service.name == name || service.id == name)
             .ok_or_else(|| format!("the configuration has no service \"{name}\""))?,
     };
-    match &service.probe.sentinel {
-        Some(sentinel) => Ok((service, sentinel)),
-        None => Err(format!(
+    match service.probe.redis().map(|redis| (&redis.link, redis.sentinel.as_ref())) {
+        Some((link, Some(sentinel))) => Ok((link, sentinel)),
+        _ => Err(format!(
             "service \"{}\" has no sentinel {{}} block, and only Sentinel can switch",
             service.name
         )),

@@ -4,7 +4,7 @@
 //!
 //! | room | |
 //! |---|---|
-//! | [`probe`] | looks at Redis (`ROLE`), |
+//! | [`probe`] | looks at the instance: asks a Redis for its `ROLE`, or another system in its way, |
 //! | [`sentinel`] | asks whom the Sentinels name, and in which epoch; |
 //! | [`role`] | believes: sightings become a role and an epoch; |
 //! | [`plan`] | wishes: a belief becomes what Consul should say, and what to do about what it says; |
@@ -16,7 +16,7 @@
 //!
 //! [`failover`] stands beside this way: an order by hand, carried out once.
 //!
-//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`status`] and
+//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`words`], [`status`] and
 //! [`metrics`] are what the name says. [`agent`] is the door to Consul.
 
 pub mod agent;
@@ -38,6 +38,7 @@ pub mod role;
 pub mod sentinel;
 pub mod service;
 pub mod status;
+pub mod words;
 
 pub use crate::config::{RegisterConfig, RegisterFlags};
 

@@ -76,12 +76,12 @@ impl Boards {
     }
 
     fn roles(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "1 for what the instance is: master and replica get traffic, candidate and fenced do not";
+        let help = "1 for what the instance is, in the service's words; candidate and fenced get no traffic";
         let mut family = out.encode_descriptor("rolecall_register_role", help, None, MetricType::Gauge)?;
         for board in &*self.0 {
             for standing in [Standing::Master, Standing::Replica, Standing::Candidate, Standing::Fenced] {
                 let mut labels = labels(&board.name, &board.id);
-                labels.push(("role".into(), standing.word().unwrap_or_default().into()));
+                labels.push(("role".into(), board.words.name(standing).unwrap_or_default().into()));
                 let has = board.belief.borrow().standing == standing;
                 ConstGauge::new(f64::from(u8::from(has))).encode(family.encode_family(&labels)?)?;
             }
@@ -96,7 +96,7 @@ impl Collector for Boards {
         let (now, flag) = (Instant::now(), |yes: bool| Some(f64::from(u8::from(yes))));
         let out = &mut out;
         self.roles(out)?;
-        let epoch = ("epoch", "Sentinel's config epoch under which the instance is master");
+        let epoch = ("epoch", "The epoch in which the instance became master");
         self.each(out, Gauge, epoch, |board| board.belief.borrow().epoch.map(|epoch| epoch as f64))?;
         let up = ("probe_success", "1 if the last look succeeded");
         self.each(out, Gauge, up, |board| {

@@ -6,7 +6,7 @@ use crate::{
     role::{Belief, Claim, Evidence, Names, Sighting},
     sentinel::{Report, hello::Hellos},
 };
-use consul::{Watched, instance::meta, wire};
+use consul::{Instance, Watched, instance::meta, wire};
 use daemon::clock::unix_millis;
 use std::time::Duration;
 use tokio::{
@@ -67,8 +67,8 @@ impl Witnesses {
         let rows = catalog.value.as_deref().map(wire::instances).unwrap_or_default();
         let mine = rows.iter().find(|row| row.id == me.id && row.claims_master());
         let own = mine.and_then(|row| Some((row.meta.get(meta::RUN_ID)?.clone(), row.epoch()?)));
-        let others =
-            rows.into_iter().filter(|row| row.id != me.id && row.status == "passing" && row.claims_master());
+        let rival = |row: &Instance| row.id != me.id && row.status == "passing" && row.claims_master();
+        let others = rows.into_iter().filter(|row| !me.many && rival(row));
         let rival = others.filter_map(|row| Some(Claim { epoch: row.epoch()?, who: row.id })).max();
         Evidence {
             report: self.report.borrow_and_update().clone(),
@@ -108,7 +108,9 @@ pub async fn observe(
             let took = began.elapsed();
             timed(took);
             let sighting = match seen {
-                Ok(look) => Sighting::Answer { role: look.role, life: look.life },
+                Ok(look) => {
+                    Sighting::Answer { role: look.role, word: look.word, epoch: look.epoch, life: look.life }
+                }
                 Err(error) => Sighting::Failure(error.to_string()),
             };
             out.noted(&sighting, took);
@@ -139,7 +141,7 @@ impl Outlook {
         self.belief.send_if_modified(|known| {
             let news = *known != belief;
             if news {
-                tell(&me.id, known, &belief);
+                tell(me, known, &belief);
                 *known = belief;
             }
             news
@@ -155,8 +157,9 @@ impl Outlook {
     }
 }
 
-fn tell(id: &str, before: &Belief, after: &Belief) {
-    let shown = |belief: &Belief| belief.standing.word().unwrap_or("unknown");
+fn tell(me: &Identity, before: &Belief, after: &Belief) {
+    let id = &me.id;
+    let shown = |belief: &Belief| me.words.name(belief.standing).unwrap_or("unknown").to_owned();
     if after.is_settled() && (before.standing, before.epoch) != (after.standing, after.epoch) {
         let epoch = after.epoch.map_or("none".to_owned(), |epoch| epoch.to_string());
         tracing::info!(id, role = shown(after), was = shown(before), epoch, why = after.why, "role");
@@ -197,7 +200,7 @@ mod tests {
             let next = if self.0.len() > 1 { self.0.pop_front() } else { self.0.front().copied() };
             let life = Life { run_id: Some("abc".into()), connection: 1 };
             match next.flatten() {
-                Some(role) => Ok(Look { role, life }),
+                Some(role) => Ok(Look { role, word: role.to_string(), epoch: None, life }),
                 None => Err(ProbeError::Silent { address: "x:1".into(), limit: Duration::from_secs(1) }),
             }
         }

@@ -1,7 +1,13 @@
 //! The whole policy: what Consul should say of the instance, and what to do about what it says now.
 
-use crate::role::{Belief, Standing};
-use consul::{HeldService, Registration, Role, Status, TtlCheck, instance::meta};
+use crate::{
+    role::{Belief, Standing},
+    words::Words,
+};
+use consul::{
+    HeldService, Registration, Role, Status, TtlCheck,
+    instance::{MANY, meta},
+};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
@@ -20,6 +26,10 @@ pub struct Identity {
     pub tags: Vec<String>,
     /// Meta beside role, epoch and run id.
     pub meta: BTreeMap<String, String>,
+    /// What the service calls its roles.
+    pub words: Words,
+    /// Whether several instances may be master at once.
+    pub many: bool,
     /// How long Consul believes a heartbeat.
     pub ttl: Duration,
     /// How long Consul keeps an instance that nobody speaks for.
@@ -62,6 +72,8 @@ pub fn desired(me: &Identity, belief: &Belief) -> Desired {
     let mut meta = me.meta.clone();
     let facts = [
         (meta::ROLE, belief.standing.word().map(str::to_owned)),
+        (meta::SAYS, Some(belief.word.clone()).filter(|word| !word.is_empty())),
+        (meta::CARDINALITY, me.many.then(|| MANY.to_owned())),
         (meta::EPOCH, epoch.map(|epoch| epoch.to_string())),
         (meta::RUN_ID, belief.run_id().map(str::to_owned)),
     ];
@@ -75,7 +87,7 @@ pub fn desired(me: &Identity, belief: &Belief) -> Desired {
     let entry = Registration {
         id: me.id.clone(),
         name: me.service.clone(),
-        tags: me.tags.iter().cloned().chain(role.map(|role| role.tag().to_owned())).collect(),
+        tags: me.tags.iter().cloned().chain(role.map(|role| me.words.tag(role).to_owned())).collect(),
         address: me.address.clone(),
         port: me.port,
         meta,
@@ -87,11 +99,11 @@ pub fn desired(me: &Identity, belief: &Belief) -> Desired {
             deregister_critical_after: me.deregister_critical_after,
         },
     };
-    Desired::Present(Box::new(entry), output(belief))
+    Desired::Present(Box::new(entry), output(&me.words, belief))
 }
 
-fn output(belief: &Belief) -> String {
-    match (&belief.failure, belief.standing.word(), belief.epoch) {
+fn output(words: &Words, belief: &Belief) -> String {
+    match (&belief.failure, words.name(belief.standing), belief.epoch) {
         (Some(why), _, _) => why.clone(),
         (None, Some(word), Some(epoch)) => format!("{word} in epoch {epoch}: {}", belief.why),
         (None, Some(word), None) => format!("{word}: {}", belief.why),
@@ -207,6 +219,8 @@ pub(crate) mod tests {
             port: 6379,
             tags: vec!["v7".into()],
             meta: BTreeMap::from([("pod".into(), "redis-0".into())]),
+            words: Words::of_redis(),
+            many: false,
             ttl: Duration::from_secs(9),
             deregister_critical_after: Duration::from_secs(60),
         }
@@ -214,7 +228,8 @@ pub(crate) mod tests {
 
     pub(crate) fn seen(role: Role) -> Belief {
         let life = Life { run_id: Some("abc".into()), connection: 1 };
-        weigh(Belief::new(false).saw(Sighting::Answer { role, life }, Instant::now()))
+        let word = Words::of_redis().tag(role).to_owned();
+        weigh(Belief::new(false).saw(Sighting::Answer { role, word, epoch: None, life }, Instant::now()))
     }
 
     fn weigh(belief: Belief) -> Belief {
@@ -243,7 +258,7 @@ pub(crate) mod tests {
 
         let master = desired(&me(), &seen(Role::Master));
         assert_eq!(entry(&master).tags, ["v7", "master"]);
-        assert_eq!(entry(&master).meta["role"], "master");
+        assert_eq!(entry(&master).meta["role"], "primary", "the same word for every service");
         assert_eq!(entry(&master).meta["run_id"], "abc");
         assert_eq!(entry(&master).meta["pod"], "redis-0");
         assert!(!entry(&master).meta.contains_key("epoch"), "no epoch that nobody gave");

@@ -40,6 +40,10 @@ pub enum Sighting {
     Answer {
         /// What it takes itself for.
         role: Role,
+        /// In its own word.
+        word: String,
+        /// In which epoch, where it knows one.
+        epoch: Option<u64>,
         /// In which life.
         life: Life,
     },
@@ -96,8 +100,8 @@ impl Standing {
     pub fn word(self) -> Option<&'static str> {
         match self {
             Standing::Unknown => None,
-            Standing::Replica => Some(Role::Replica.tag()),
-            Standing::Master => Some(Role::Master.tag()),
+            Standing::Replica => Some(Role::Replica.word()),
+            Standing::Master => Some(Role::Master.word()),
             Standing::Candidate => Some("candidate"),
             Standing::Fenced => Some("fenced"),
         }
@@ -119,6 +123,8 @@ impl Standing {
 pub struct Belief {
     /// What it took itself for at the last good look.
     pub role: Option<Role>,
+    /// Its own word for that.
+    pub word: String,
     /// What it is.
     pub standing: Standing,
     /// Why, for people.
@@ -128,6 +134,8 @@ pub struct Belief {
     /// Why the last look failed.
     pub failure: Option<String>,
     sentinel: bool,
+    /// The epoch that it told itself at the last good look.
+    told: Option<u64>,
     life: Option<Life>,
     seen: Option<Instant>,
     /// The crown of this life that a stall took away: good for as long as no Sentinel says anything at all.
@@ -161,11 +169,13 @@ impl Belief {
     pub fn new(sentinel: bool) -> Self {
         Self {
             role: None,
+            word: String::new(),
             standing: Standing::Unknown,
             why: "not looked at yet".into(),
             epoch: None,
             failure: None,
             sentinel,
+            told: None,
             life: None,
             seen: None,
             lapsed: None,
@@ -181,8 +191,8 @@ impl Belief {
     /// Takes in one look.
     #[must_use]
     pub fn saw(self, sighting: Sighting, at: Instant) -> Belief {
-        let (role, life) = match sighting {
-            Sighting::Answer { role, life } => (role, life),
+        let (role, word, told, life) = match sighting {
+            Sighting::Answer { role, word, epoch, life } => (role, word, epoch, life),
             Sighting::Failure(why) => return Belief { failure: Some(why), ..self },
         };
         let same = self.role == Some(role) && self.life.as_ref().is_some_and(|known| known.is(&life));
@@ -194,17 +204,22 @@ impl Belief {
             (false, false) => (None, None),
         };
         // Without a failed look in between it was this program that slept: what it said last may be long untrue.
-        let slept = self.epoch.is_some() && epoch.is_none() && self.failure.is_none() && same;
+        let slept =
+            self.sentinel && self.epoch.is_some() && epoch.is_none() && self.failure.is_none() && same;
         let failure = gap.filter(|_| slept).map(|gap| {
             format!("nothing was seen of it for {gap:?}; the Sentinels are asked whether it is still master")
         });
         let lapsed = self.epoch.or(self.lapsed).filter(|_| same && role == Role::Master);
-        Belief { role: Some(role), life: Some(life), seen: Some(at), failure, epoch, lapsed, stint, ..self }
+        let (role, life, seen) = (Some(role), Some(life), Some(at));
+        Belief { role, word, told, life, seen, failure, epoch, lapsed, stint, ..self }
     }
 
     /// Weighs all that is known now.
     #[must_use]
     pub fn judged(self, evidence: &Evidence, names: &Names, now: Instant) -> Belief {
+        if !self.sentinel {
+            return self.by_own_word(evidence);
+        }
         let ballot = Ballot::count(&self, evidence, names, now);
         let held = self.held(evidence);
         // A majority's word is the truth, also where it is lower than what is held: after Sentinels lost their memory.
@@ -234,6 +249,26 @@ impl Belief {
         weighed.stands(standing, why)
     }
 
+    /// Without Sentinel its own word is all there is; where it tells an epoch, another in a later one fences it.
+    fn by_own_word(self, evidence: &Evidence) -> Belief {
+        let (role, word) = (self.role, &self.word);
+        let later = |rival: &&Claim| self.told.is_some_and(|told| rival.epoch > told);
+        let (standing, why) = match (role, evidence.rival.as_ref().filter(later)) {
+            (None, _) => (Standing::Unknown, "it never answered".into()),
+            (Some(Role::Replica), _) => (Standing::Replica, format!("it says {word}")),
+            (Some(Role::Master), None) => (Standing::Master, format!("it says {word}")),
+            (Some(Role::Master), Some(Claim { who, epoch })) => {
+                (Standing::Fenced, format!("{who} became {} in epoch {epoch}", Role::Master))
+            }
+        };
+        let epoch = self.told.filter(|_| role == Some(Role::Master));
+        if epoch.is_some() && evidence.unread && self.failure.is_none() {
+            // The catalog may name another in a later epoch.
+            return Belief { settled: false, ..self };
+        }
+        Belief { epoch, ..self }.stands(standing, why)
+    }
+
     /// The crown that nobody has taken away yet.
     fn held(&self, evidence: &Evidence) -> Option<u64> {
         let silent = evidence.report.said().next().is_none() && evidence.report.complete(self.stint);
@@ -257,8 +292,7 @@ impl Belief {
     ) -> (Standing, String) {
         match (self.role, successor, against) {
             (None, ..) => (Standing::Unknown, "it never answered".into()),
-            (Some(Role::Replica), ..) => (Standing::Replica, "ROLE says replica".into()),
-            (Some(Role::Master), ..) if !self.sentinel => (Standing::Master, "ROLE says master".into()),
+            (Some(Role::Replica), ..) => (Standing::Replica, format!("it says {}", self.word)),
             (_, Some(successor), _) => {
                 (Standing::Fenced, format!("Sentinel promotes {} in its place", successor.who))
             }

@@ -9,10 +9,7 @@ use crate::{
     leaving::{LeaveError, leave},
     observe::{Glance, Outlook, Witnesses, observe},
     plan::{Desired, Identity, Known},
-    probe::{
-        link::Address,
-        redis::{Listener, RedisProbe},
-    },
+    probe::{any::AnyProbe, link::Address, redis::Listener},
     readback::read_back,
     reconcile::{Actual, keep_entry},
     role::{Belief, Names},
@@ -57,7 +54,7 @@ impl Service {
         seconds: Histogram,
         ready: &Ready,
     ) -> (Service, Board) {
-        let sentinels = config.probe.sentinel.as_ref();
+        let sentinels = config.probe.sentinel();
         let asked = sentinels.iter().flat_map(|sentinel| &sentinel.sentinels);
         let report = Report::new(asked.map(|link| link.address.to_string()));
         let (address, address_board) = watch::channel(config.address.clone());
@@ -73,6 +70,7 @@ impl Service {
             id: config.id.clone(),
             address: address_board,
             port: config.port,
+            words: config.words.clone(),
             quorum: sentinels.map(|sentinel| sentinel.quorum),
             belief: belief_board,
             glance: glance_board,
@@ -84,8 +82,9 @@ impl Service {
         };
         let awaited = [
             ready.await_for(format!(
-                "first answer of Redis at {} to the probe of {}",
-                config.probe.link.address, config.id
+                "first answer of {} to the probe of {}",
+                config.probe.target(),
+                config.id
             )),
             ready.await_for(format!("registration of {} at the Consul agent", config.id)),
         ];
@@ -141,9 +140,9 @@ impl Service {
         let wish = || self.outlook.desired.subscribe();
         let (beats, actual) = (self.beats.subscribe(), self.actual.subscribe());
         let (hellos, heard) = watch::channel(Hellos::default());
-        let sentinel = self.config.probe.sentinel.as_ref();
+        let sentinel = self.config.probe.sentinel();
         let listener = sentinel.map(|sentinel| Listener { master: sentinel.master.clone(), hellos });
-        let probe = RedisProbe::new(self.config.probe.link.clone(), self.config.probe.timeout, listener);
+        let probe = AnyProbe::new(&self.config.probe, listener);
         let witnesses = Witnesses { report: self.report.subscribe(), hellos: heard, catalog };
         let names = self.names(me);
         let timed = |took: Duration| self.seconds.observe(took.as_secs_f64());
@@ -175,7 +174,7 @@ impl Service {
         let check = me.check_id();
         let (actual, beats) = (self.actual.subscribe(), self.beats.subscribe());
         let asking = async {
-            if let Some(sentinel) = self.config.probe.sentinel.clone() {
+            if let Some(sentinel) = self.config.probe.sentinel().cloned() {
                 let belief = self.outlook.belief.subscribe();
                 ask_all(sentinel.sentinels, sentinel.master, belief, &self.report).await;
             }
@@ -265,6 +264,8 @@ impl Service {
             port: config.port,
             tags: config.tags.clone(),
             meta: config.meta.clone(),
+            words: config.words.clone(),
+            many: config.many,
             ttl: config.ttl,
             deregister_critical_after: config.deregister_critical_after,
         }
@@ -274,7 +275,7 @@ impl Service {
     fn names(&self, me: &Identity) -> Names {
         let mut names = BTreeSet::from([(me.address.clone(), me.port)]);
         // Every node is 127.0.0.1 to itself: that tells nothing, unless it is what clients are told too.
-        if let Address::Tcp(host, port) = &self.config.probe.link.address
+        if let Some(Address::Tcp(host, port)) = self.config.probe.address()
             && !host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
         {
             names.insert((host.clone(), *port));

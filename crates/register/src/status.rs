@@ -8,6 +8,7 @@ use crate::{
     reconcile::Actual,
     role::Belief,
     sentinel::Report,
+    words::Words,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -23,6 +24,8 @@ pub struct Board {
     pub address: watch::Receiver<Option<String>>,
     /// Its port there.
     pub port: u16,
+    /// What the service calls its roles.
+    pub words: Words,
     /// How many Sentinels have to answer; `None` without Sentinel.
     pub quorum: Option<usize>,
     /// What is believed.
@@ -51,9 +54,9 @@ impl Board {
             "id": self.id,
             "address": *self.address.borrow(),
             "port": self.port,
-            "role": belief.standing.word(),
+            "role": self.words.name(belief.standing),
             "why": belief.why,
-            "says": belief.role.map(|role| role.tag()),
+            "says": belief.role.map(|_| &belief.word),
             "epoch": belief.epoch,
             "run_id": belief.run_id(),
             "probe": self.probe(),
@@ -195,7 +198,8 @@ pub(crate) mod tests {
         let names = Names([("10.0.0.7".to_owned(), 6379)].into());
         let evidence = Evidence { report: report.clone(), ..Evidence::default() };
         let life = Life { run_id: Some("abc".into()), connection: 1 };
-        let seen = Belief::new(true).saw(Sighting::Answer { role: Role::Master, life }, Instant::now());
+        let seen = Sighting::Answer { role: Role::Master, word: "master".into(), epoch: None, life };
+        let seen = Belief::new(true).saw(seen, Instant::now());
         let belief = seen.judged(&evidence, &names, Instant::now());
         let want = desired(&me(), &belief);
         let actual = Actual { known: held(&entry(&want)), registrations: 2, ..Actual::default() };
@@ -206,6 +210,7 @@ pub(crate) mod tests {
             id: "redis-0".into(),
             address: rx(Some("10.0.0.7".into())),
             port: 6379,
+            words: Words::of_redis(),
             quorum: Some(1),
             belief: rx(belief),
             glance: rx(Glance { looks: 1, at_ms: 7.0, ..Glance::default() }),

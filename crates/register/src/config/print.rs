@@ -1,7 +1,10 @@
 //! The effective configuration as JSON, in the words of the configuration file, without secrets.
 
-use super::{RedisConfig, RegisterConfig, SentinelConfig, ServiceConfig};
-use crate::probe::link::{Link, Tls};
+use super::{Kind, ProbeConfig, RedisConfig, RegisterConfig, SentinelConfig, ServiceConfig};
+use crate::probe::{
+    link::{Link, Tls},
+    said::Said,
+};
 use config::show_duration;
 use serde_json::{Map, Value, json};
 
@@ -30,20 +33,36 @@ impl ServiceConfig {
             "port": self.port,
             "tags": self.tags,
             "meta": self.meta,
+            "roles": {"primary": self.words.primary, "replica": self.words.replica},
+            "cardinality": if self.many { consul::instance::MANY } else { "one" },
             "ttl": show_duration(self.ttl),
             "deregister_critical_after": show_duration(self.deregister_critical_after),
-            "probe": {"redis": probe(&self.probe)},
+            "probe": probe(&self.probe),
         })
     }
 }
 
-fn probe(probe: &RedisConfig) -> Value {
-    let mut all = link(&probe.link);
-    all.insert("address".into(), probe.link.address.to_string().into());
-    all.insert("interval".into(), show_duration(probe.interval).into());
-    all.insert("timeout".into(), show_duration(probe.timeout).into());
-    all.insert("sentinel".into(), probe.sentinel.as_ref().map(sentinel).into());
+fn probe(probe: &ProbeConfig) -> Value {
+    let (kind, mut all) = match &probe.kind {
+        Kind::Redis(config) => ("redis", redis(config)),
+        Kind::Fixed(said) => ("static", fixed(said)),
+    };
+    all["interval"] = show_duration(probe.interval).into();
+    if !probe.timeout.is_zero() {
+        all["timeout"] = show_duration(probe.timeout).into();
+    }
+    json!({kind: all})
+}
+
+fn redis(redis: &RedisConfig) -> Value {
+    let mut all = link(&redis.link);
+    all.insert("address".into(), redis.link.address.to_string().into());
+    all.insert("sentinel".into(), redis.sentinel.as_ref().map(sentinel).into());
     all.into()
+}
+
+fn fixed(said: &Said) -> Value {
+    json!({"role": said.word, "epoch": said.epoch})
 }
 
 fn sentinel(sentinel: &SentinelConfig) -> Value {

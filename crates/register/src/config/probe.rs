@@ -1,165 +1,143 @@
-//! The `probe "redis"` block and what it shares with its `sentinel` block: how to reach a server.
+//! The `probe "KIND" { … }` block: what all kinds share, and which kinds there are.
+
+mod redis;
+
+pub use redis::{RedisConfig, SentinelConfig};
 
 use crate::{
-    probe::link::{Address, Link, Tls},
+    probe::{link::Address, said::Said},
     role::STALL,
+    words::Words,
 };
 use config::{Mistakes, Section};
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-/// How a Redis is looked at.
+/// How an instance is looked at.
 #[derive(Clone, Debug)]
-pub struct RedisConfig {
-    /// How to reach it.
-    pub link: Link,
+pub struct ProbeConfig {
+    /// In which way.
+    pub kind: Kind,
     /// Time between two looks.
     pub interval: Duration,
     /// How long one look may take.
     pub timeout: Duration,
-    /// The Sentinels that watch it.
-    pub sentinel: Option<SentinelConfig>,
 }
 
-/// The Sentinels that decide who is master.
+/// The ways to learn a role.
 #[derive(Clone, Debug)]
-pub struct SentinelConfig {
-    /// The name under which they watch the master.
-    pub master: String,
-    /// How to reach each.
-    pub sentinels: Vec<Link>,
-    /// How many have to answer for the status page to call it good; a majority of those listed unless chosen. Who is
-    /// master is decided by a majority of all known ones and by their own quorum.
-    pub quorum: usize,
+pub enum Kind {
+    /// `probe "redis"`.
+    Redis(RedisConfig),
+    /// `probe "static"`.
+    Fixed(Said),
 }
 
-/// A probe, and what it says about the service's default port.
-pub(super) enum Where {
-    Tcp(u16, Box<RedisConfig>),
-    Unix(Box<RedisConfig>),
-}
-
-impl Where {
-    pub(super) fn into_config(self) -> RedisConfig {
-        let (Where::Tcp(_, config) | Where::Unix(config)) = self;
-        *config
-    }
-}
-
-const INTERVAL: Duration = Duration::from_millis(200);
-const TIMEOUT: Duration = Duration::from_millis(150);
-/// Far more than anybody runs: what lies above is a slip of the finger.
-const MOST_SENTINELS: i64 = 99;
+const KINDS: [&str; 2] = ["redis", "static"];
 /// Redis notices a look every 10 ms (1 % of a core); more buys nothing.
 const LEAST_INTERVAL: Duration = Duration::from_millis(10);
 
-impl Default for RedisConfig {
+impl ProbeConfig {
+    /// The Redis that is looked at, where it is one.
+    #[must_use]
+    pub fn redis(&self) -> Option<&RedisConfig> {
+        match &self.kind {
+            Kind::Redis(redis) => Some(redis),
+            _ => None,
+        }
+    }
+
+    /// The Sentinels that watch it.
+    #[must_use]
+    pub fn sentinel(&self) -> Option<&SentinelConfig> {
+        self.redis()?.sentinel.as_ref()
+    }
+
+    /// Who answers, for people.
+    #[must_use]
+    pub fn target(&self) -> String {
+        match &self.kind {
+            Kind::Redis(redis) => format!("Redis at {}", redis.link.address),
+            Kind::Fixed(_) => "the configuration".into(),
+        }
+    }
+
+    /// Where it connects to, unless that is nowhere.
+    #[must_use]
+    pub fn address(&self) -> Option<&Address> {
+        match &self.kind {
+            Kind::Redis(redis) => Some(&redis.link.address),
+            Kind::Fixed(_) => None,
+        }
+    }
+
+    /// What the roles are called unless chosen.
+    pub(super) fn words(&self) -> Words {
+        match self.kind {
+            Kind::Redis(_) => Words::of_redis(),
+            _ => Words::default(),
+        }
+    }
+}
+
+/// After mistakes, which say so themselves.
+impl Default for ProbeConfig {
     fn default() -> Self {
-        let address = Address::Tcp("127.0.0.1".into(), 6379);
-        let link = Link { address, username: None, password: None, password_file: None, tls: None };
-        Self { link, interval: INTERVAL, timeout: TIMEOUT, sentinel: None }
+        let kind = Kind::Redis(RedisConfig::default());
+        Self { kind, interval: redis::INTERVAL, timeout: redis::TIMEOUT }
     }
 }
 
 /// Takes the one probe out of a service block; `None` after a mistake.
-pub(super) fn read(service: &mut Section, mistakes: &mut Mistakes) -> Option<Where> {
+pub(super) fn read(service: &mut Section, mistakes: &mut Mistakes) -> Option<ProbeConfig> {
     let there = service.has("probe");
-    let Some((kind, mut probe)) = service.labelled_block("probe", mistakes) else {
+    let Some((name, mut probe)) = service.labelled_block("probe", mistakes) else {
         if !there {
-            service.mistake("probe", "is needed to learn the role: write probe \"redis\" { … }", mistakes);
+            let why = "is needed to learn the role: write probe \"redis\" { … }, or another kind";
+            service.mistake("probe", why, mistakes);
         }
         return None;
     };
-    if kind != "redis" {
-        let why = format!("there is no probe \"{kind}\"; there is probe \"redis\"");
-        mistakes.note(probe.place().clone(), probe.path(), why);
-        return None;
-    }
-    let default = RedisConfig::default();
-    let address = probe.parsed("address", str::parse, mistakes).unwrap_or(default.link.address);
-    let tls = tls(&mut probe, mistakes);
-    let link = link(address, tls, &mut probe, mistakes);
-    let interval = probe.duration("interval", mistakes).unwrap_or(INTERVAL);
+    let (kind, interval, timeout) = match name.as_str() {
+        "redis" => (redis::read(&mut probe, mistakes).map(Kind::Redis), redis::INTERVAL, redis::TIMEOUT),
+        "static" => (fixed(&mut probe, mistakes).map(Kind::Fixed), Duration::from_secs(10), Duration::ZERO),
+        _ => {
+            let why = format!("there is no probe \"{name}\"; the kinds are {}", KINDS.join(", "));
+            mistakes.note(probe.place().clone(), probe.path(), why);
+            return None;
+        }
+    };
+    let interval = probe.duration("interval", mistakes).unwrap_or(interval);
     if interval < LEAST_INTERVAL {
         probe.mistake("interval", "must be 10ms or more", mistakes);
     }
-    let timeout = probe.duration("timeout", mistakes).unwrap_or(TIMEOUT);
-    if timeout.is_zero() {
-        probe.mistake("timeout", "must be more than zero", mistakes);
-    }
-    let sentinel = sentinel(&mut probe, mistakes);
-    if sentinel.is_some() && interval + timeout >= STALL {
+    // A role that stands here is not waited for.
+    let timeout = if timeout.is_zero() { timeout } else { limit(&mut probe, timeout, mistakes) };
+    let watched = matches!(&kind, Some(Kind::Redis(redis)) if redis.sentinel.is_some());
+    if watched && interval + timeout >= STALL {
         let why = format!(
             "interval and timeout together must be under {STALL:?}: longer without a look, and a crown is forgotten"
         );
         probe.mistake("interval", why, mistakes);
     }
     probe.finish(mistakes);
-    let config = Box::new(RedisConfig { link, interval, timeout, sentinel });
-    Some(match config.link.address {
-        Address::Tcp(_, port) => Where::Tcp(port, config),
-        Address::Unix(_) => Where::Unix(config),
-    })
+    Some(ProbeConfig { kind: kind?, interval, timeout })
 }
 
-fn sentinel(probe: &mut Section, mistakes: &mut Mistakes) -> Option<SentinelConfig> {
-    let mut block = probe.block("sentinel", mistakes)?;
-    let has_master = block.has("master");
-    let master = block.string("master", mistakes).unwrap_or_default();
-    if master.is_empty() && !has_master {
-        let why = "is needed: the name after `sentinel monitor` in sentinel.conf, often \"mymaster\"";
-        block.mistake("master", why, mistakes);
+fn limit(probe: &mut Section, default: Duration, mistakes: &mut Mistakes) -> Duration {
+    let timeout = probe.duration("timeout", mistakes).unwrap_or(default);
+    if timeout.is_zero() {
+        probe.mistake("timeout", "must be more than zero", mistakes);
     }
-    let has_addresses = block.has("addresses");
-    let addresses = block.strings("addresses", mistakes);
-    if addresses.as_ref().map_or(!has_addresses, Vec::is_empty) {
-        block.mistake("addresses", "is needed: all Sentinels as [\"HOST:PORT\", …]", mistakes);
-    }
-    let tls = tls(&mut block, mistakes);
-    let base = link(Address::Tcp(String::new(), 0), tls, &mut block, mistakes);
-    let mut sentinels: Vec<Link> = vec![];
-    for text in addresses.unwrap_or_default() {
-        match text.parse::<Address>() {
-            Ok(address) if sentinels.iter().any(|other| other.address == address) => {
-                block.mistake("addresses", format!("\"{text}\" is there twice"), mistakes);
-            }
-            Ok(address) => sentinels.push(Link { address, ..base.clone() }),
-            Err(why) => block.mistake("addresses", why, mistakes),
-        }
-    }
-    // More than are listed is fine: the quorum is that of the deployment, and a pod may list its own Sentinel only.
-    let quorum =
-        block.integer("quorum", 1..=MOST_SENTINELS, mistakes).and_then(|quorum| usize::try_from(quorum).ok());
-    block.finish(mistakes);
-    Some(SentinelConfig { master, quorum: quorum.unwrap_or(sentinels.len() / 2 + 1), sentinels })
+    timeout
 }
 
-fn link(address: Address, tls: Option<Tls>, section: &mut Section, mistakes: &mut Mistakes) -> Link {
-    let username = section.string("username", mistakes);
-    let password = section.secret("password", mistakes);
-    let password_file = section.string("password_file", mistakes).map(PathBuf::from);
-    if password.is_some() && password_file.is_some() {
-        section.mistake("password_file", "is set beside password; keep one of them", mistakes);
+/// `static`: a role, and perhaps an epoch.
+fn fixed(probe: &mut Section, mistakes: &mut Mistakes) -> Option<Said> {
+    let there = probe.has("role");
+    let role = probe.parsed("role", |word| Said::word(word, None), mistakes);
+    let epoch = probe.integer("epoch", 0..=i64::MAX, mistakes).and_then(|epoch| u64::try_from(epoch).ok());
+    if !there {
+        probe.mistake("role", "is needed: \"primary\" or \"replica\"", mistakes);
     }
-    if username.is_some() && password.is_none() && password_file.is_none() {
-        section.mistake("username", "is set without password or password_file", mistakes);
-    }
-    if tls.is_some() && matches!(address, Address::Unix(_)) {
-        section.mistake("tls", "is not spoken over a unix socket; take it out", mistakes);
-    }
-    Link { address, username, password, password_file, tls }
-}
-
-fn tls(section: &mut Section, mistakes: &mut Mistakes) -> Option<Tls> {
-    let mut block = section.block("tls", mistakes)?;
-    let mut path = |key, mistakes: &mut Mistakes| block.string(key, mistakes).map(PathBuf::from);
-    let (ca_cert, cert, key) = (path("ca_cert", mistakes), path("cert", mistakes), path("key", mistakes));
-    let server_name = block.string("server_name", mistakes);
-    let verify = block.bool("verify", mistakes).unwrap_or(true);
-    match (&cert, &key) {
-        (Some(_), None) => block.mistake("cert", "is set without key", mistakes),
-        (None, Some(_)) => block.mistake("key", "is set without cert", mistakes),
-        _ => {}
-    }
-    block.finish(mistakes);
-    Some(Tls { ca_cert, cert, key, server_name, verify })
+    Some(Said { epoch, ..role? })
 }

@@ -52,7 +52,7 @@ fn every_key_of_the_example_is_read() {
         (Duration::from_secs(15), Duration::from_secs(120))
     );
     assert_eq!((redis.meta["team"].as_str(), redis.meta["pod"].as_str()), ("data", "redis-0"));
-    let sentinel = redis.probe.sentinel.as_ref().unwrap();
+    let sentinel = redis.probe.sentinel().unwrap();
     assert_eq!((sentinel.master.as_str(), sentinel.sentinels.len(), sentinel.quorum), ("mymaster", 3, 2));
     assert_eq!(
         (cache.id.as_str(), cache.address.as_deref(), cache.port),
@@ -74,6 +74,72 @@ fn the_printed_configuration_holds_no_secret_and_can_be_read_again() {
     let probe = &value["service"][0]["redis"]["probe"]["redis"];
     assert_eq!((&probe["interval"], &probe["sentinel"]["quorum"]), (&"100ms".into(), &2.into()));
     assert_eq!(value["service"][1]["cache"]["address"], "(the local address that routes to Consul)");
+}
+
+#[test]
+fn a_service_chooses_its_words_and_how_many_may_write() {
+    let config = load(
+        r#"
+service "pg" {
+  id = "pg-0"
+  port = 5432
+  roles { primary = "rw" }
+  cardinality = "many"
+  probe "static" { role = "Leader" epoch = 4 }
+}
+service "redis" {
+  id = "redis-0"
+  probe "redis" {}
+}
+"#,
+        &[],
+    )
+    .unwrap();
+    let [pg, redis] = config.services.as_slice() else { panic!() };
+    assert_eq!((pg.words.primary.as_str(), pg.words.replica.as_str(), pg.many), ("rw", "replica", true));
+    assert!(matches!(&pg.probe.kind, Kind::Fixed(said) if said.word == "Leader" && said.epoch == Some(4)));
+    assert_eq!((redis.words.clone(), redis.many), (Words::of_redis(), false));
+    let shown = config.show();
+    assert_eq!(shown["service"][0]["pg"]["probe"]["static"]["role"], "Leader");
+    assert_eq!(shown["service"][1]["redis"]["roles"]["primary"], "master");
+
+    let mistakes = load(
+        r#"
+service "pg" {
+  id = "pg-0"
+  tags = ["rw", "leader"]
+  roles {
+    primary = "rw"
+    replica = "master"
+  }
+  cardinality = "some"
+  probe "static" {
+    role = "boss"
+    interval = "1ms"
+  }
+}
+service "redis" {
+  id = "redis-0"
+  cardinality = "many"
+  probe "redis" { sentinel { master = "m" addresses = ["a:1"] } }
+}
+"#,
+        &[],
+    )
+    .unwrap_err();
+    for wanted in [
+        "F:7: service.pg.roles.replica: \"master\" is what the field calls a primary",
+        "F:4: service.pg.tags: \"leader\" says a role",
+        "F:4: service.pg.tags: \"rw\" says a role",
+        "F:9: service.pg.cardinality: expected \"one\" or \"many\"",
+        "F:11: service.pg.probe.static.role: \"boss\" is no role",
+        "F:12: service.pg.probe.static.interval: must be 10ms or more",
+        "F:17: service.redis.cardinality: is \"many\", yet Sentinel keeps one master",
+    ] {
+        assert!(mistakes.lines().any(|line| line.starts_with(wanted)), "{wanted}\n---\n{mistakes}");
+    }
+    let portless = load("service \"pg\" {\n id = \"a\"\n probe \"static\" { role = \"primary\" }\n}", &[]);
+    assert!(portless.unwrap_err().contains("port: is needed, since the probe connects to none"));
 }
 
 #[test]
@@ -108,7 +174,7 @@ service "again" {
     for wanted in [
         "F:3: service.redis.port: ",
         "F:4: service.redis.address: is no address that clients can reach",
-        "F:5: service.redis.tags: \"master\" is written by rolecall itself",
+        "F:5: service.redis.tags: \"master\" says a role, and is written by rolecall itself",
         "F:6: service.redis.meta: \"role\" is written by rolecall itself",
         "F:7: service.redis.ttl: expected a duration",
         "F:8: service.redis.ttll: unknown key; did you mean ttl?",
@@ -118,7 +184,7 @@ service "again" {
         "F:13: service.redis.probe.redis.sentinel.master: is needed",
         "F:14: service.redis.probe.redis.sentinel.addresses: \"a:1\" is there twice",
         "F:15: service.redis.probe.redis.sentinel.quorum: expected a whole number",
-        "F:21: service.other.probe.mysql: there is no probe \"mysql\"",
+        "F:21: service.other.probe.mysql: there is no probe \"mysql\"; the kinds are redis, static",
         "F:23: service.again.id: another service block has the id \"x\" too",
         "F:23: service.again.probe: is needed to learn the role",
     ] {

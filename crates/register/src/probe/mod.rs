@@ -1,8 +1,11 @@
 //! Looks at the instance: the door to whatever has a role.
 
+pub mod any;
+pub mod fixed;
 pub mod link;
 pub mod redis;
 pub mod remedy;
+pub mod said;
 
 use crate::role::Life;
 use consul::Role;
@@ -13,6 +16,10 @@ use std::{future::Future, time::Duration};
 pub struct Look {
     /// What the instance says it is.
     pub role: Role,
+    /// In its own word, such as `slave` or `leader`.
+    pub word: String,
+    /// In which epoch it became that, where it knows.
+    pub epoch: Option<u64>,
     /// Which life of it says so.
     pub life: Life,
 }
@@ -72,4 +79,7 @@ pub enum ProbeError {
         /// What came, shortened.
         found: String,
     },
+    /// Another system than Redis, in the words of its probe.
+    #[error("{0}")]
+    Other(String),
 }

@@ -94,11 +94,11 @@ impl RedisProbe {
             Ok(value) => value,
             Err(error) => return Ok(Err(error)),
         };
-        let role = role(&value).map_err(|strange| self.strange(strange))?;
+        let (role, word) = role(&value).map_err(|strange| self.strange(strange))?;
         let life = open.life.clone();
         // Only a connection that just worked is kept, so every error leads to a new one at the next look.
         self.open = Some(open);
-        Ok(Ok(Look { role, life }))
+        Ok(Ok(Look { role, word, epoch: None, life }))
     }
 
     fn address(&self) -> String {
@@ -179,8 +179,8 @@ enum Strange {
 }
 
 /// Reads the answer to `ROLE`. Only the first element counts: Dragonfly answers with two, a replica that has
-/// just begun to connect with an offset of -1, and the word for a replica is `slave` or `replica`.
-fn role(answer: &Value) -> Result<Role, Strange> {
+/// just begun to connect with an offset of -1, and the word for a replica is `slave` or `replica`. Gives the word too.
+fn role(answer: &Value) -> Result<(Role, String), Strange> {
     let first = match answer {
         Value::Array(items) => items.first(),
         _ => None,
@@ -191,8 +191,8 @@ fn role(answer: &Value) -> Result<Role, Strange> {
         _ => String::new(),
     };
     match word.as_str() {
-        "master" => Ok(Role::Master),
-        "slave" | "replica" => Ok(Role::Replica),
+        "master" => Ok((Role::Master, word)),
+        "slave" | "replica" => Ok((Role::Replica, word)),
         "sentinel" => Err(Strange::Sentinel),
         _ => Err(Strange::Other(format!("{answer:?}").chars().take(80).collect())),
     }
@@ -211,13 +211,23 @@ mod tests {
     #[test]
     fn only_the_first_word_of_a_role_counts() {
         for (bytes, seen) in [
+            // Redis, Valkey and KeyDB; then Dragonfly, which tells a master's replicas by address, port and state.
             ("*3\r\n$6\r\nmaster\r\n:79\r\n*0\r\n", Ok(Role::Master)),
+            (
+                "*2\r\n$6\r\nmaster\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n7002\r\n$11\r\nstable_sync\r\n",
+                Ok(Role::Master),
+            ),
             ("*2\r\n$6\r\nmaster\r\n*0\r\n", Ok(Role::Master)),
             ("*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$7\r\nconnect\r\n:-1\r\n", Ok(Role::Replica)),
+            (
+                "*4\r\n$7\r\nreplica\r\n$9\r\n127.0.0.1\r\n$4\r\n7001\r\n$9\r\nfull_sync\r\n",
+                Ok(Role::Replica),
+            ),
             ("*1\r\n+replica\r\n", Ok(Role::Replica)),
             ("*2\r\n$8\r\nsentinel\r\n*1\r\n$8\r\nmymaster\r\n", Err(Strange::Sentinel)),
         ] {
-            assert_eq!(role(&redis::parse_redis_value(bytes.as_bytes()).unwrap()), seen, "{bytes:?}");
+            let read = role(&redis::parse_redis_value(bytes.as_bytes()).unwrap());
+            assert_eq!(read.map(|(role, _)| role), seen, "{bytes:?}");
         }
         for bytes in ["+OK\r\n", "*0\r\n", "*1\r\n:1\r\n"] {
             assert!(matches!(

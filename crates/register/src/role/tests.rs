@@ -44,7 +44,7 @@ impl Story {
 
     fn seen(&mut self, at: u64, role: Role, run_id: &str) -> &mut Self {
         let life = Life { run_id: Some(run_id.into()), connection: 1 };
-        self.looks(at, Sighting::Answer { role, life })
+        self.looks(at, Sighting::Answer { role, word: role.to_string(), epoch: None, life })
     }
 
     fn failed(&mut self, at: u64) -> &mut Self {
@@ -270,9 +270,46 @@ fn a_replica_is_no_master_however_long_it_is_named() {
 #[test]
 fn without_sentinels_its_own_word_is_all_there_is() {
     let life = Life { run_id: None, connection: 1 };
-    let belief = Belief::new(false).saw(Sighting::Answer { role: Master, life }, Instant::now());
+    let seen = Sighting::Answer { role: Master, word: "master".into(), epoch: None, life };
+    let belief = Belief::new(false).saw(seen, Instant::now());
     let belief = belief.judged(&Evidence::default(), &Names::default(), Instant::now());
     assert_eq!((belief.standing, belief.epoch, belief.is_open()), (Standing::Master, None, false));
+}
+
+#[test]
+fn without_sentinels_a_later_epoch_of_another_fences() {
+    let seen = |role, epoch| {
+        let life = Life { run_id: None, connection: 0 };
+        Belief::new(false).saw(Sighting::Answer { role, word: "leader".into(), epoch, life }, Instant::now())
+    };
+    let rival = |epoch| Some(Claim { epoch, who: "pg-1".into() });
+    for (role, told, rival, standing, epoch) in [
+        (Master, Some(3), None, Standing::Master, Some(3)),
+        (Master, Some(3), rival(2), Standing::Master, Some(3)),
+        (Master, Some(3), rival(3), Standing::Master, Some(3)),
+        (Master, Some(3), rival(4), Standing::Fenced, Some(3)),
+        (Master, None, rival(4), Standing::Master, None),
+        (Replica, Some(3), rival(4), Standing::Replica, None),
+    ] {
+        let evidence = Evidence { rival: rival.clone(), ..Evidence::default() };
+        let belief = seen(role, told).judged(&evidence, &Names::default(), Instant::now());
+        assert_eq!((belief.standing, belief.epoch), (standing, epoch), "{role:?} {told:?} {rival:?}");
+        assert!(belief.is_settled());
+    }
+    let unread = Evidence { unread: true, ..Evidence::default() };
+    let early = seen(Master, Some(3)).judged(&unread, &Names::default(), Instant::now());
+    assert!(!early.is_settled(), "the catalog may name another in a later epoch");
+    let later = early.saw(
+        Sighting::Answer {
+            role: Master,
+            word: "leader".into(),
+            epoch: Some(4),
+            life: Life { run_id: None, connection: 0 },
+        },
+        Instant::now() + Duration::from_secs(20),
+    );
+    let later = later.judged(&Evidence::default(), &Names::default(), Instant::now());
+    assert_eq!((later.epoch, later.failure), (Some(4), None), "a slow probe is no stall");
 }
 
 /// Any order of looks, answers and silence: what always holds.

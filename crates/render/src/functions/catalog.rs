@@ -33,6 +33,7 @@ pub(super) fn master(pass: &mut Pass, arguments: &[Value]) -> Result<Value, Stri
     match elect(&claims.iter().map(|&n| &instances[n]).collect::<Vec<_>>()) {
         Election::None => Ok(Value::Null),
         Election::One(n) => Ok(rows[claims[n]].clone()),
+        Election::Many(all) => Ok(all.first().map_or(Value::Null, |&n| rows[claims[n]].clone())),
         Election::Tie(tied) => {
             let ids: Vec<_> = tied.iter().map(|&n| instances[claims[n]].id.as_str()).collect();
             pass.warnings.insert(format!(
