@@ -27,7 +27,7 @@ pub struct ProbeConfig {
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// `probe "redis"`.
-    Redis(RedisConfig),
+    Redis(Box<RedisConfig>),
     /// `probe "static"`.
     Fixed(Said),
 }
@@ -82,7 +82,7 @@ impl ProbeConfig {
 /// After mistakes, which say so themselves.
 impl Default for ProbeConfig {
     fn default() -> Self {
-        let kind = Kind::Redis(RedisConfig::default());
+        let kind = Kind::Redis(Box::default());
         Self { kind, interval: redis::INTERVAL, timeout: redis::TIMEOUT }
     }
 }
@@ -98,7 +98,11 @@ pub(super) fn read(service: &mut Section, mistakes: &mut Mistakes) -> Option<Pro
         return None;
     };
     let (kind, interval, timeout) = match name.as_str() {
-        "redis" => (redis::read(&mut probe, mistakes).map(Kind::Redis), redis::INTERVAL, redis::TIMEOUT),
+        "redis" => (
+            redis::read(&mut probe, mistakes).map(|redis| Kind::Redis(Box::new(redis))),
+            redis::INTERVAL,
+            redis::TIMEOUT,
+        ),
         "static" => (fixed(&mut probe, mistakes).map(Kind::Fixed), Duration::from_secs(10), Duration::ZERO),
         _ => {
             let why = format!("there is no probe \"{name}\"; the kinds are {}", KINDS.join(", "));

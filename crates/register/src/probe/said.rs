@@ -43,7 +43,7 @@ impl Said {
         let line = lines.next().ok_or_else(|| nothing(text))?;
         let part =
             |key: &str| line.split_whitespace().find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
-        let epoch = part("epoch").map(|digits| Value::from(digits));
+        let epoch = part("epoch").map(Value::from);
         Said::word(part("role").unwrap_or_default(), number(epoch.as_ref())?)
     }
 }

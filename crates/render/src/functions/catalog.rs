@@ -27,13 +27,23 @@ pub(super) fn service(pass: &mut Pass, arguments: &[Value]) -> Result<Value, Str
 }
 
 pub(super) fn master(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    let Some((name, rows)) = passing(pass, arguments)? else { return Ok(Value::Null) };
+    Ok(believed(pass, arguments)?.into_iter().next().unwrap_or_default())
+}
+
+pub(super) fn primaries(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    Ok(Value::Array(believed(pass, arguments)?))
+}
+
+/// Who is believed to be master: nobody or one, or several where the service may have them.
+fn believed(pass: &mut Pass, arguments: &[Value]) -> Result<Vec<Value>, String> {
+    let Some((name, rows)) = passing(pass, arguments)? else { return Ok(vec![]) };
     let instances: Vec<Instance> = rows.iter().map(wire::instance).collect();
     let claims: Vec<usize> = (0..rows.len()).filter(|&n| instances[n].claims_master()).collect();
+    let row = |n: usize| rows[claims[n]].clone();
     match elect(&claims.iter().map(|&n| &instances[n]).collect::<Vec<_>>()) {
-        Election::None => Ok(Value::Null),
-        Election::One(n) => Ok(rows[claims[n]].clone()),
-        Election::Many(all) => Ok(all.first().map_or(Value::Null, |&n| rows[claims[n]].clone())),
+        Election::None => Ok(vec![]),
+        Election::One(n) => Ok(vec![row(n)]),
+        Election::Many(all) => Ok(all.into_iter().map(row).collect()),
         Election::Tie(tied) => {
             let ids: Vec<_> = tied.iter().map(|&n| instances[claims[n]].id.as_str()).collect();
             pass.warnings.insert(format!(
@@ -41,7 +51,7 @@ pub(super) fn master(pass: &mut Pass, arguments: &[Value]) -> Result<Value, Stri
                  refused; demote all but one, or let Sentinel decide",
                 ids.join(" and ")
             ));
-            Ok(Value::Null)
+            Ok(vec![])
         }
     }
 }
@@ -112,6 +122,27 @@ mod tests {
             let (value, pass) = asked(rows.clone(), "master", "redis");
             assert_eq!(value.get("ID").cloned().unwrap_or_default(), master, "{rows}");
             assert_eq!(!pass.warnings.is_empty(), warns, "{rows}");
+        }
+    }
+
+    #[test]
+    fn a_service_of_many_has_many_primaries() {
+        let many = |id: &str| {
+            let mut row = row(id, "rw", None);
+            row["ServiceMeta"] = json!({"role": "primary", "cardinality": "many"});
+            row
+        };
+        for (rows, primaries, first) in [
+            (json!([many("a"), many("b"), row("c", "replica", None)]), json!(["a", "b"]), json!("a")),
+            (json!([row("a", "leader", None)]), json!(["a"]), json!("a")),
+            (json!([many("a"), row("b", "master", None)]), json!([]), json!(null)),
+            (json!([]), json!([]), json!(null)),
+        ] {
+            let (value, pass) = asked(rows.clone(), "primaries", "redis");
+            let ids: Vec<_> = value.as_array().unwrap().iter().map(|row| row["ID"].clone()).collect();
+            assert_eq!(json!(ids), primaries, "{rows}");
+            assert_eq!(!pass.warnings.is_empty(), rows.as_array().unwrap().len() > ids.len() + 1, "{rows}");
+            assert_eq!(asked(rows, "master", "redis").0.get("ID").cloned().unwrap_or_default(), first);
         }
     }
 

@@ -94,14 +94,21 @@ pub const FUNCTIONS: &[Function] = &[
     Function {
         name: "master",
         usage: r#"master "name@dc""#,
-        about: "the one passing instance with tag master (of several, the highest epoch), or null",
+        about: "the one passing instance that is master (of several, the highest epoch), or null",
         arguments: (1, 1),
         call: catalog::master,
     },
     Function {
+        name: "primaries",
+        usage: r#"primaries "name@dc""#,
+        about: "list of the master, or of all masters where the service may have many",
+        arguments: (1, 1),
+        call: catalog::primaries,
+    },
+    Function {
         name: "replicas",
         usage: r#"replicas "name@dc""#,
-        about: "list of passing instances with tag replica",
+        about: "list of passing instances that are replicas",
         arguments: (1, 1),
         call: catalog::replicas,
     },
