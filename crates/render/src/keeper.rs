@@ -4,7 +4,7 @@ use crate::{
     again::Again,
     apply::{Done, Marks, Target, Trouble},
     facts::Facts,
-    haproxy::{outline::cutting, steward::Applied},
+    haproxy::{outline::outline, steward::Applied},
     questions::Asks,
     quiet::{Patience, Quiet},
     report::Report,
@@ -198,7 +198,7 @@ impl Keeper {
         self.report.came(done, marks);
         self.applied.send_if_modified(|applied| {
             let before = applied.clone();
-            applied.cutting.extend(cutting(text));
+            applied.cutting.extend(outline(text).cutting().iter().cloned());
             applied.reloads += u64::from(done == Done::Reloaded);
             *applied != before
         });

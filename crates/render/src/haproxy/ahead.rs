@@ -2,7 +2,7 @@
 //! its clients are cut off, before the check and the reload take their 100 ms.
 
 use super::{
-    outline::cutting,
+    outline::outline,
     sessions::{Seen, Server, Servers, departed},
     stated::stated,
 };
@@ -18,7 +18,7 @@ pub fn takes_out(live: &str, next: &str) -> bool {
 #[must_use]
 pub fn leaving(worker: &Servers, live: &str, next: &str) -> BTreeMap<Server, Seen> {
     let Some(stated) = stated(next) else { return BTreeMap::new() };
-    let cutting = &(&cutting(live) | &cutting(next)) - &stated.opaque;
+    let cutting = &(outline(live).cutting() | outline(next).cutting()) - &stated.opaque;
     let gone = departed(worker, &stated.servers, &cutting);
     let leaves = |server: &Server, seen: &Seen| gone.contains(server) && !seen.is_out();
     worker.iter().filter(|(server, seen)| leaves(server, seen)).map(|(s, seen)| (s.clone(), *seen)).collect()

@@ -1,7 +1,7 @@
 //! Which servers a configuration text states, as far as that can be compared with a worker's own table.
 
 use super::{
-    outline::words,
+    outline::roughly,
     sessions::{Seen, Servers},
 };
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ pub fn stated(config: &str) -> Option<Stated> {
     let mut found = Stated::default();
     let mut proxy = String::new();
     for line in config.lines() {
-        let words = words(line);
+        let words = roughly(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             [word, ..] if word.starts_with('.') => return None,

@@ -1,0 +1,89 @@
+//! The ids of servers: HAProxy gives them by place when it starts, and by what is free at run time. Where they decide
+//! who serves, what is added gets the one that it needs, or there is no steering.
+
+use crate::haproxy::{
+    outline::{Algorithm, Proxy, Server},
+    running::Running,
+};
+use std::collections::BTreeMap;
+
+/// Chooses the ids of `added` servers of a backend, by name; a server without an entry gets the next free one. Fails
+/// where what runs cannot come to serve as a fresh start would.
+pub(super) fn ids(
+    next: &Proxy,
+    added: &[&Server],
+    running: &Running,
+    matter: bool,
+) -> Result<BTreeMap<String, u32>, String> {
+    let own = next.servers.iter().any(|server| server.says("id"));
+    match next.algorithm {
+        _ if matter || own || next.sticks || next.algorithm == Algorithm::Ring => exact(next, running),
+        Algorithm::First => rising(next, running),
+        // Without an id of its own HAProxy before 3.0 puts it into the ring at the wrong place (haproxy#3413).
+        Algorithm::Random => {
+            let free = running.ids(&next.name).last().copied().unwrap_or_default() + 1;
+            Ok(added.iter().map(|server| server.name.clone()).zip(free..).collect())
+        }
+        Algorithm::Even | Algorithm::Static | Algorithm::Ring => Ok(BTreeMap::new()),
+    }
+}
+
+fn known(next: &Proxy, running: &Running, name: &str) -> Option<u32> {
+    running.servers.get(&(next.name.clone(), name.to_owned())).map(|runs| runs.id)
+}
+
+/// Every id has to be the one of a fresh start: clients or hashes stick to it.
+fn exact(next: &Proxy, running: &Running) -> Result<BTreeMap<String, u32>, String> {
+    let taken = running.ids(&next.name);
+    let mut ids = BTreeMap::new();
+    for server in &next.servers {
+        let moved = || {
+            Err(format!(
+                "server {}/{} gets another id by its place (line {}), and ids decide who serves there",
+                next.name, server.name, server.line
+            ))
+        };
+        let Some(id) = server.id else { return moved() };
+        match known(next, running, &server.name) {
+            Some(has) if has != id => return moved(),
+            None if taken.contains(&id) => return moved(),
+            None => _ = ids.insert(server.name.clone(), id),
+            Some(_) => {}
+        }
+    }
+    Ok(ids)
+}
+
+/// Only the order of ids counts: `balance first` takes the lowest that has room.
+fn rising(next: &Proxy, running: &Running) -> Result<BTreeMap<String, u32>, String> {
+    let taken = running.ids(&next.name);
+    let mut ids = BTreeMap::new();
+    let mut last = 0;
+    for (place, server) in next.servers.iter().enumerate() {
+        if let Some(id) = known(next, running, &server.name) {
+            if id <= last {
+                return Err(format!(
+                    "server {}/{} stands elsewhere (line {}), and `balance first` goes by the order",
+                    next.name, server.name, server.line
+                ));
+            }
+            last = id;
+            continue;
+        }
+        let limit = next.servers[place..].iter().find_map(|later| known(next, running, &later.name));
+        let free = match limit {
+            Some(limit) => (last + 1..limit).find(|id| !taken.contains(id)),
+            // What leaves may still hold any of the taken ones.
+            None => Some(last.max(taken.last().copied().unwrap_or_default()) + 1),
+        };
+        let Some(id) = free else {
+            return Err(format!(
+                "server {}/{} is new between others (line {}), and `balance first` goes by the order",
+                next.name, server.name, server.line
+            ));
+        };
+        ids.insert(server.name.clone(), id);
+        last = id;
+    }
+    Ok(ids)
+}

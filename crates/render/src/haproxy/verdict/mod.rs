@@ -1,0 +1,82 @@
+//! From two configurations to what has to be done: nothing, orders to the HAProxy that runs, or a reload. Decided from
+//! what the texts say and from what runs, so that who writes a template need not know; where orders would end in
+//! another state than a fresh start with the new text, it is a reload.
+
+mod contents;
+mod drift;
+mod ids;
+mod refuse;
+mod servers;
+mod skeleton;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+pub use drift::{Drift, drift};
+
+use super::{
+    capability::Capabilities,
+    order::Order,
+    outline::{Outline, outline},
+    running::Running,
+};
+use std::collections::BTreeMap;
+
+/// A configuration with the content of the files that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// The text, read.
+    pub outline: Outline,
+    /// What the files hold, by the names that the text uses ([`Outline::files`]). One that is not here is not compared.
+    pub files: BTreeMap<String, String>,
+}
+
+/// What has to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: HAProxy would run the same.
+    Same,
+    /// These orders, in this order, end where a fresh start would.
+    Steer(Vec<Order>),
+    /// A reload, and why.
+    Reload(String),
+    /// Nothing may be done with this text, and why.
+    Refuse(String),
+}
+
+impl Configuration {
+    /// Of a text alone.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Configuration { outline: outline(text), files: BTreeMap::new() }
+    }
+}
+
+/// Compares the configuration that HAProxy runs with the next one. `running` is what it says that it runs; without an
+/// answer, [`Running::fresh`] of the live text comes close.
+#[must_use]
+pub fn verdict(live: &Configuration, next: &Configuration, running: &Running, can: &Capabilities) -> Verdict {
+    if let Some(why) = refuse::why(&next.outline) {
+        return Verdict::Refuse(why);
+    }
+    match orders(live, next, running, can) {
+        Ok(orders) if orders.is_empty() => Verdict::Same,
+        Ok(orders) => match orders.iter().find_map(|order| can.refuses(order)) {
+            Some(why) => Verdict::Reload(why),
+            None => Verdict::Steer(orders),
+        },
+        Err(why) => Verdict::Reload(why),
+    }
+}
+
+fn orders(
+    live: &Configuration,
+    next: &Configuration,
+    running: &Running,
+    can: &Capabilities,
+) -> Result<Vec<Order>, String> {
+    skeleton::compare(&live.outline, &next.outline)?;
+    let contents = contents::orders(live, next)?;
+    let servers = servers::steps(&live.outline, &next.outline, running, can)?;
+    Ok(contents.into_iter().chain(servers.in_order()).collect())
+}

@@ -1,0 +1,339 @@
+//! The servers of each backend: who stays and changes, who goes, who comes.
+
+use super::{
+    ids::ids,
+    steps::{Steps, Switch},
+};
+use crate::haproxy::{
+    capability::Capabilities,
+    order::{Order, State},
+    outline::{Address, Algorithm, Outline, Proxy, Server, Setting},
+    running::{Running, Runs},
+    sessions::Server as Name,
+};
+use std::{collections::BTreeMap, net::IpAddr};
+
+/// What has to be done in all backends.
+pub(super) fn steps(
+    live: &Outline,
+    next: &Outline,
+    running: &Running,
+    can: &Capabilities,
+) -> Result<Steps, String> {
+    let mut steps = Steps::default();
+    let matter = next.mentions("srv_id");
+    for (name, is) in next.proxies() {
+        let Some(was) = live.proxies().get(name) else { continue };
+        let known = live.files();
+        let loaded = |path: &str| known.contains_key(path);
+        Backend { was, is, running, can, matter, loaded: &loaded }.plan(&mut steps)?;
+    }
+    Ok(steps)
+}
+
+struct Backend<'a> {
+    was: &'a Proxy,
+    is: &'a Proxy,
+    running: &'a Running,
+    can: &'a Capabilities,
+    matter: bool,
+    loaded: &'a dyn Fn(&str) -> bool,
+}
+
+/// HAProxy takes 64 words in a line.
+const WORDS: usize = 60;
+
+impl Backend<'_> {
+    fn plan(&self, steps: &mut Steps) -> Result<(), String> {
+        let mut switch = Switch::default();
+        let added: Vec<&Server> = self.is.servers.iter().filter(|server| self.comes(server)).collect();
+        let leaving = self.leaving();
+        let order = |proxy: &Proxy| proxy.servers.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+        let ids = if added.is_empty() && leaving.is_empty() && order(self.was) == order(self.is) {
+            BTreeMap::new()
+        } else {
+            self.may_change()?;
+            self.backups_keep_their_order(&added)?;
+            ids(self.is, &added, self.running, self.matter)?
+        };
+        for server in &self.is.servers {
+            match (self.text(&server.name), self.runs(&server.name)) {
+                (Some(text), Some(runs)) => self.stays(text, server, runs, &mut switch, steps)?,
+                (None, Some(_)) => {
+                    // It left before, and was not yet tidied away.
+                    steps.prepare.push(Order::Delete(self.name(&server.name)));
+                    self.enters(server, &ids, &mut switch, steps)?;
+                }
+                (_, None) => self.enters(server, &ids, &mut switch, steps)?,
+            }
+        }
+        let mut cuts = self.is.servers.iter().any(Server::cuts);
+        for name in leaving {
+            cuts |= self.leaves(&name, &mut switch, steps);
+        }
+        steps.switch.extend(switch.orders(cuts));
+        Ok(())
+    }
+
+    fn name(&self, server: &str) -> Name {
+        (self.is.name.clone(), server.to_owned())
+    }
+
+    fn text(&self, name: &str) -> Option<&Server> {
+        self.was.servers.iter().find(|server| server.name == name)
+    }
+
+    fn runs(&self, name: &str) -> Option<&Runs> {
+        self.running.servers.get(&self.name(name))
+    }
+
+    fn comes(&self, server: &Server) -> bool {
+        self.text(&server.name).is_none() || self.runs(&server.name).is_none()
+    }
+
+    /// Those that run and are not in the next text. Where not every line is understood, only those that the live
+    /// text has.
+    fn leaving(&self) -> Vec<String> {
+        let stays = |name: &str| self.is.servers.iter().any(|server| server.name == name);
+        let known = |name: &str| (self.was.whole && self.is.whole) || self.text(name).is_some();
+        let mut leaving: Vec<(&Runs, &Name)> = self
+            .running
+            .of(&self.is.name)
+            .filter(|(name, _)| !stays(&name.1) && known(&name.1))
+            .map(|(name, runs)| (runs, name))
+            .collect();
+        leaving.sort_by_key(|(runs, _)| runs.place);
+        leaving.into_iter().map(|(_, name)| name.1.clone()).collect()
+    }
+
+    /// Whether servers can come, go and change places at all.
+    fn may_change(&self) -> Result<(), String> {
+        let (name, line) = (&self.is.name, self.is.line);
+        if self.is.algorithm == Algorithm::Static {
+            return Err(format!(
+                "the servers of {name} (line {line}) changed, and its balance algorithm is laid down at the start"
+            ));
+        }
+        let ordered = self.matter || self.is.sticks || self.is.algorithm != Algorithm::Even;
+        if !self.is.whole && ordered {
+            return Err(format!(
+                "the servers of {name} (line {line}) changed, and others there are of a kind that only HAProxy reads"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Only the first backup server is used, and what is added stands last.
+    fn backups_keep_their_order(&self, added: &[&Server]) -> Result<(), String> {
+        if !self.is.one_backup {
+            return Ok(());
+        }
+        let backups = || self.is.servers.iter().filter(|server| server.says("backup"));
+        let fresh = |server: &Server| added.iter().any(|new| new.name == server.name);
+        let places: Vec<usize> = backups()
+            .map(|server| {
+                if fresh(server) {
+                    usize::MAX
+                } else {
+                    self.runs(&server.name).map_or(usize::MAX, |r| r.place)
+                }
+            })
+            .collect();
+        if places.is_sorted() {
+            return Ok(());
+        }
+        Err(format!(
+            "the backup servers of {} (line {}) would stand in another order, and only the first one is used",
+            self.is.name, self.is.line
+        ))
+    }
+
+    fn stays(
+        &self,
+        text: &Server,
+        next: &Server,
+        runs: &Runs,
+        switch: &mut Switch,
+        steps: &mut Steps,
+    ) -> Result<(), String> {
+        self.same_settings(text, next)?;
+        let name = self.name(&next.name);
+        let mut enter = vec![];
+        // The agent may have changed what runs, and a tracked server too.
+        let own = !next.says("agent-check") && !next.says("track");
+        if let Some((ip, port)) = self.moves(text, next, runs)? {
+            enter.push(Order::Address(name.clone(), ip, port));
+            if next.says("check") && !next.says("disabled") && own {
+                enter.push(Order::HealthUp(name.clone()));
+            }
+            if next.cuts() {
+                steps.cut.push(Order::Cut(name.clone()));
+            }
+        }
+        let weight = self.weight(next)?;
+        if weight != self.weight(text)? || (own && weight != runs.weight) {
+            if self.is.algorithm == Algorithm::Static {
+                return Err(format!(
+                    "{}: its `weight` changed, which `balance` allows at a start only",
+                    at(next)
+                ));
+            }
+            enter.push(Order::Weight(name.clone(), weight));
+        }
+        if let Some(most) = maxconn(text, next)? {
+            enter.push(Order::MaxConn(name.clone(), most));
+        }
+        let (was, off) = (text.says("disabled"), next.says("disabled"));
+        if off && (own || !was) && !runs.maint {
+            switch.leave.push(vec![Order::State(name.clone(), State::Maint)]);
+            if next.cuts() {
+                steps.cut.push(Order::Cut(name));
+            }
+        } else if !off && (was || own) && (runs.maint || runs.drain) {
+            enter.push(Order::State(name, State::Ready));
+        }
+        if !enter.is_empty() {
+            switch.enter.push(enter);
+        }
+        Ok(())
+    }
+
+    /// Where it has to be pointed, if it is not there.
+    fn moves(&self, text: &Server, next: &Server, runs: &Runs) -> Result<Option<(IpAddr, u16)>, String> {
+        let resolved = next.says("resolvers");
+        let (ip, port) = match &next.address {
+            Address::Ip(ip, port) if !resolved => (*ip, *port),
+            address if *address == text.address => return Ok(None),
+            _ if resolved => {
+                return Err(format!("{}: its address changed, and it has `resolvers`", at(next)));
+            }
+            _ => return Err(format!("{}: its address changed, which only a start can read", at(next))),
+        };
+        let same = runs.ip == Some(ip) && runs.port == port;
+        if same && text.address == next.address {
+            return Ok(None);
+        }
+        if !matches!(text.address, Address::Ip(..)) {
+            return Err(format!("{}: its address was of another kind", at(next)));
+        }
+        if self.is.address_cookies || next.says("hash-key") {
+            return Err(format!("{}: its address changed, and cookies or hashes are made from it", at(next)));
+        }
+        Ok((!same).then_some((ip, port)))
+    }
+
+    fn weight(&self, server: &Server) -> Result<u16, String> {
+        server.weight().ok_or_else(|| format!("{}: its `weight` is none", at(server)))
+    }
+
+    fn same_settings(&self, text: &Server, next: &Server) -> Result<(), String> {
+        let about = |server: &Server| -> BTreeMap<String, Setting> {
+            let fixed = server.settings.iter().filter(|setting| setting.is_fixed());
+            fixed.map(|setting| (setting.matter().to_owned(), setting.clone())).collect()
+        };
+        let (had, has) = (about(text), about(next));
+        let differs = had.keys().chain(has.keys()).find(|matter| had.get(*matter) != has.get(*matter));
+        differs.map_or(Ok(()), |matter| Err(format!("{}: its `{matter}` changed", at(next))))
+    }
+
+    fn enters(
+        &self,
+        server: &Server,
+        ids: &BTreeMap<String, u32>,
+        switch: &mut Switch,
+        steps: &mut Steps,
+    ) -> Result<(), String> {
+        let name = self.name(&server.name);
+        let (ip, port, mut settings) = self.can_be_added(server)?;
+        if let Some(id) = ids.get(&server.name) {
+            settings.extend(["id".to_owned(), id.to_string()]);
+        }
+        steps.prepare.push(Order::Add { server: name.clone(), address: (ip, port), settings });
+        if server.says("check") {
+            steps.prepare.push(Order::EnableHealth(name.clone()));
+        }
+        let mut enter = vec![];
+        if !server.says("disabled") {
+            enter.push(Order::State(name.clone(), State::Ready));
+        }
+        if server.says("agent-check") {
+            enter.push(Order::EnableAgent(name));
+        }
+        switch.enter.push(enter);
+        Ok(())
+    }
+
+    fn can_be_added(&self, server: &Server) -> Result<(IpAddr, u16, Vec<String>), String> {
+        let new = |why: String| Err(format!("{} is new, {why}", at(server)));
+        let Address::Ip(ip, port) = server.address else {
+            return new("and its address can be read by a start only".into());
+        };
+        if self.is.algorithm == Algorithm::Ring {
+            return new(
+                "and HAProxy gives an added server a wrong place in a hash ring (haproxy#3413)".into()
+            );
+        }
+        if self.is.http && !self.can.added_servers_reuse() {
+            return new(format!(
+                "and HAProxy {} never reuses the connections of an added HTTP server",
+                self.can.version()
+            ));
+        }
+        self.weight(server)?;
+        let settings = match server.to_add(self.can) {
+            Ok(settings) => settings,
+            Err(keyword) => {
+                return new(format!("and HAProxy {} does not take `{keyword}` then", self.can.version()));
+            }
+        };
+        let unread = ["crt", "ca-file", "crl-file"].iter().filter_map(|keyword| server.value(keyword));
+        if let Some(path) = unread.into_iter().find(|path| !(self.loaded)(path)) {
+            return new(format!("and HAProxy has not read {path}"));
+        }
+        if server.says("track") {
+            return new("and it tracks another".into());
+        }
+        let sayable = |word: &String| !word.is_empty() && !word.contains(char::is_control) && word != "<<";
+        if settings.len() > WORDS || !settings.iter().all(sayable) {
+            return new("and its line cannot be said in the runtime API".into());
+        }
+        Ok((ip, port, settings))
+    }
+
+    /// Takes a server out; whether its sessions are cut.
+    fn leaves(&self, server: &str, switch: &mut Switch, steps: &mut Steps) -> bool {
+        let name = self.name(server);
+        let text = self.text(server);
+        let mut leave = vec![];
+        if text.is_some_and(|text| text.says("agent-check")) {
+            leave.push(Order::DisableAgent(name.clone()));
+        }
+        if self.runs(server).is_some_and(|runs| !runs.maint) {
+            leave.push(Order::State(name.clone(), State::Maint));
+        }
+        if !leave.is_empty() {
+            switch.leave.push(leave);
+        }
+        let cuts = text.is_some_and(Server::cuts);
+        if cuts {
+            steps.cut.push(Order::Cut(name.clone()));
+        }
+        steps.tidy.push(Order::Delete(name));
+        cuts
+    }
+}
+
+fn maxconn(text: &Server, next: &Server) -> Result<Option<u32>, String> {
+    if text.value("maxconn") == next.value("maxconn") {
+        return Ok(None);
+    }
+    match next.maxconn() {
+        Some(most) if !next.says("minconn") => Ok(Some(most)),
+        _ => Err(format!("{}: its `maxconn` changed, and `minconn` goes by it", at(next))),
+    }
+}
+
+/// How a server is called in a reason.
+fn at(server: &Server) -> String {
+    format!("server {}/{} (line {})", server.proxy, server.name, server.line)
+}
