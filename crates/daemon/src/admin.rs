@@ -3,8 +3,10 @@
 //! They can neither stall nor burden the program: one request a connection, a time limit on each, and a limit on
 //! how many there are at once.
 
+mod ask;
 mod orders;
 
+pub use ask::{AskError, Caller};
 pub use orders::{Order, Orders, Reply, Taker};
 
 use crate::{metrics, ready::Ready, shutdown::Leaving};
@@ -239,6 +241,11 @@ mod tests {
             assert!(head.contains(header), "{request}: {head}");
             assert_eq!(found, body, "{request}");
         }
+        let caller = Caller::new(SocketAddr::from(([0, 0, 0, 0], address.port())), None);
+        assert_eq!(caller.order("/echo", "hi").await.unwrap(), "\"\" \"hi\"\n");
+        let refused = caller.order("/echo", "").await.unwrap_err().to_string();
+        assert_eq!(refused, format!("{address} answered 400: say what"));
+        assert!(caller.get("/status").await.unwrap().contains("test"));
         let long = format!("PUT /echo|{}", "x".repeat(20_000));
         assert!(ask(address, &long).await.starts_with("HTTP/1.1 413 "));
         drop(awaited);

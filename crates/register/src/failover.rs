@@ -6,8 +6,9 @@
 mod server;
 
 use crate::{
-    config::{RegisterConfig, SentinelConfig},
+    config::{RegisterConfig, SentinelConfig, ServiceConfig},
     probe::link::{Address, Link},
+    role::Names,
     sentinel::Place,
 };
 use redis::{Value, cmd};
@@ -66,11 +67,36 @@ pub async fn failover(
     limit: Duration,
     say: impl Fn(&str),
 ) -> Result<Switched, FailoverError> {
+    let service = chosen(config, service).map_err(FailoverError::Refused)?;
+    switch(service, None, limit, say).await
+}
+
+/// Hands over the role of this very instance, which has these names, within `limit`.
+pub async fn hand_over(
+    service: &ServiceConfig,
+    names: &Names,
+    limit: Duration,
+) -> Result<Switched, FailoverError> {
+    let say = |text: &str| tracing::info!(id = service.id, "hand-over: {text}");
+    switch(service, Some(names), limit, say).await
+}
+
+/// Nobody but `only` is switched.
+async fn switch(
+    service: &ServiceConfig,
+    only: Option<&Names>,
+    limit: Duration,
+    say: impl Fn(&str),
+) -> Result<Switched, FailoverError> {
     if limit < LEAST {
         return Err(FailoverError::Refused(format!("a switch takes seconds; give it at least {LEAST:?}")));
     }
     let until = Instant::now() + limit;
-    let mut stage = Stage::set(config, service).await.map_err(FailoverError::Refused)?;
+    let mut stage = Stage::set(service).await.map_err(FailoverError::Refused)?;
+    if only.is_some_and(|names| !names.0.contains(&stage.old)) {
+        let why = format!("Sentinel names another as master: {}", stage.master.name);
+        return Err(FailoverError::Refused(why));
+    }
     say(&format!("{} is master and can be switched", stage.master.name));
     let began = Instant::now();
     if let Err(why) = stage.pause(limit + LEASH).await {
@@ -113,8 +139,8 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Finds them, and sees whether a switch is possible; changes nothing.
-    async fn set(config: &'a RegisterConfig, service: Option<&str>) -> Result<Self, String> {
-        let (link, sentinel) = chosen(config, service)?;
+    async fn set(service: &'a ServiceConfig) -> Result<Self, String> {
+        let (link, sentinel) = parties(service)?;
         let (voice, old) = listen(sentinel).await?;
         let address = Address::Tcp(old.0.clone(), old.1);
         let master = Server::open(Link { address, ..link.clone() }).await?;
@@ -219,18 +245,19 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn chosen<'a>(
-    config: &'a RegisterConfig,
-    service: Option<&str>,
-) -> Result<(&'a Link, &'a SentinelConfig), String> {
-    let service = match (service, config.services.as_slice()) {
-        (None, [only]) => only,
-        (None, _) => return Err("there are several services; name one with --service".into()),
+fn chosen<'a>(config: &'a RegisterConfig, service: Option<&str>) -> Result<&'a ServiceConfig, String> {
+    match (service, config.services.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err("there are several services; name one with --service".into()),
         (Some(name), services) => services
             .iter()
             .find(|service| service.name == name || service.id == name)
-            .ok_or_else(|| format!("the configuration has no service \"{name}\""))?,
-    };
+            .ok_or_else(|| format!("the configuration has no service \"{name}\"")),
+    }
+}
+
+/// How its Redis is reached, and who can switch it.
+fn parties(service: &ServiceConfig) -> Result<(&Link, &SentinelConfig), String> {
     match service.probe.redis().map(|redis| (&redis.link, redis.sentinel.as_ref())) {
         Some((link, Some(sentinel))) => Ok((link, sentinel)),
         _ => Err(format!(

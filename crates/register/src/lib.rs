@@ -8,6 +8,7 @@
 //! | [`sentinel`] | asks whom the Sentinels name, and in which epoch; |
 //! | [`role`] | believes: sightings become a role and an epoch; |
 //! | [`plan`] | wishes: a belief becomes what Consul should say, and what to do about what it says; |
+//! | [`drain`] | lets the wish pass, or takes it out of service on order; |
 //! | [`observe`] | is the loop around these four; |
 //! | [`reconcile`] | makes the agent hold the wanted entry, |
 //! | [`beat`] | tells its check how the instance is, |
@@ -22,6 +23,7 @@
 pub mod agent;
 pub mod beat;
 pub mod config;
+pub mod drain;
 pub mod drift;
 pub mod failover;
 pub mod identity;
@@ -50,11 +52,12 @@ use daemon::{
     ready::Ready,
     shutdown::{Leaving, channel},
 };
+use drain::Order;
 use metrics::ProbeSeconds;
 use service::Service;
 use status::Board;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinSet};
 
 /// Why the program could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -96,11 +99,13 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
     let (ready, seconds) = (Ready::default(), ProbeSeconds::default());
     let client = Client::new(&config.consul)?;
     let session = Session::start(&client);
+    let (order, orders) = watch::channel(Order::default());
     let mut services = vec![];
     let mut boards = vec![];
     for service in config.services {
         let histogram = seconds.of(&service.name, &service.id);
-        let (service, board) = Service::new(service, client.clone(), client.separate()?, histogram, &ready);
+        let (service, board) =
+            Service::new(service, client.clone(), client.separate()?, histogram, &ready, orders.clone());
         services.push(service);
         boards.push(board);
     }
@@ -109,7 +114,7 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
     if let Some(address) = config.admin.address {
         let bound = admin::bind(address).await?;
         tracing::info!(address = %bound.address(), "admin pages");
-        let orders = Orders { token_file: config.admin.token_file, takers: BTreeMap::new() };
+        let orders = Orders { token_file: config.admin.token_file, takers: drain::takers(order) };
         let pages = pages(&config.consul.address, ready, boards, &seconds, orders);
         tokio::spawn(bound.serve(pages, pages_leaving));
     } else {

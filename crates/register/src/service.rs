@@ -4,8 +4,9 @@ use crate::{
     agent::ConsulAgent,
     beat::{Beats, keep_beating},
     config::ServiceConfig,
+    drain::{self, Drain, Order, Stage, Views},
     drift::{Drift, Sync},
-    identity,
+    failover, identity,
     leaving::{LeaveError, leave},
     observe::{Glance, Outlook, Witnesses, observe},
     plan::{Desired, Identity, Known},
@@ -37,6 +38,10 @@ pub struct Service {
     beating: Client,
     address: watch::Sender<Option<String>>,
     outlook: Outlook,
+    /// What Consul should say, after orders to drain.
+    desired: watch::Sender<Desired>,
+    drain: watch::Sender<Drain>,
+    orders: watch::Receiver<Order>,
     report: watch::Sender<Report>,
     actual: watch::Sender<Actual>,
     beats: watch::Sender<Beats>,
@@ -53,6 +58,7 @@ impl Service {
         beating: Client,
         seconds: Histogram,
         ready: &Ready,
+        orders: watch::Receiver<Order>,
     ) -> (Service, Board) {
         let sentinels = config.probe.sentinel();
         let asked = sentinels.iter().flat_map(|sentinel| &sentinel.sentinels);
@@ -60,6 +66,7 @@ impl Service {
         let (address, address_board) = watch::channel(config.address.clone());
         let (belief, belief_board) = watch::channel(Belief::new(sentinels.is_some()));
         let (desired, desired_board) = watch::channel(Desired::Undecided);
+        let (drain, drain_board) = watch::channel(Drain::default());
         let (glance, glance_board) = watch::channel(Glance::default());
         let (report, report_board) = watch::channel(report);
         let (actual, actual_board) = watch::channel(Actual::default());
@@ -76,6 +83,7 @@ impl Service {
             glance: glance_board,
             report: report_board,
             desired: desired_board,
+            drain: drain_board,
             actual: actual_board,
             beats: beats_board,
             drift: drift_board,
@@ -88,13 +96,17 @@ impl Service {
             )),
             ready.await_for(format!("registration of {} at the Consul agent", config.id)),
         ];
-        let outlook = Outlook { belief, desired, glance };
+        let wish = watch::channel(Desired::Undecided).0;
+        let outlook = Outlook { belief, desired: wish, glance };
         let service = Service {
             config,
             client,
             beating,
             address,
             outlook,
+            desired,
+            drain,
+            orders,
             report,
             actual,
             beats,
@@ -137,21 +149,22 @@ impl Service {
     ) {
         let entry_agent = ConsulAgent::new(self.client.clone(), &me.service);
         let beat_agent = ConsulAgent::new(self.beating.clone(), &me.service);
-        let wish = || self.outlook.desired.subscribe();
+        let wish = || self.desired.subscribe();
         let (beats, actual) = (self.beats.subscribe(), self.actual.subscribe());
         let (hellos, heard) = watch::channel(Hellos::default());
         let sentinel = self.config.probe.sentinel();
         let listener = sentinel.map(|sentinel| Listener { master: sentinel.master.clone(), hellos });
         let probe = AnyProbe::new(&self.config.probe, listener);
+        let orders = self.obey(me, catalog.clone());
         let witnesses = Witnesses { report: self.report.subscribe(), hellos: heard, catalog };
         let names = self.names(me);
         let timed = |took: Duration| self.seconds.observe(took.as_secs_f64());
         let looking = async {
             tokio::select! {
                 () = observe(probe, self.config.probe.interval, me, &names, witnesses, &self.outlook, timed) => {}
-                () = leaving.signaled() => {}
+                () = orders => {}
+                () = self.until_told(leaving, told) => {}
             }
-            told.send_replace(Some(Instant::now()));
             self.outlook.desired.send_replace(Desired::Absent);
         };
         tokio::join!(
@@ -165,8 +178,34 @@ impl Service {
                 &self.actual,
                 self.client.backoff()
             ),
+            drain::pass_on(self.outlook.desired.subscribe(), self.drain.subscribe(), &self.desired),
             keep_beating(&beat_agent, me.beat_every(), wish(), actual, &self.beats, self.beating.backoff()),
         );
+    }
+
+    /// Ends when it is time to leave; a switch in progress is not stopped half-way.
+    async fn until_told(&self, leaving: &mut Leaving, told: &watch::Sender<Option<Instant>>) {
+        leaving.signaled().await;
+        told.send_replace(Some(Instant::now()));
+        let mut drain = self.drain.subscribe();
+        let _ended = drain.wait_for(|drain| drain.stage != Stage::HandingOver).await;
+    }
+
+    /// Carries out orders to drain, without end.
+    async fn obey(&self, me: &Identity, catalog: watch::Receiver<Watched>) {
+        let views = Views {
+            belief: self.outlook.belief.subscribe(),
+            desired: self.desired.subscribe(),
+            actual: self.actual.subscribe(),
+            beats: self.beats.subscribe(),
+            catalog,
+        };
+        let names = &self.names(me);
+        let hand_over = |limit| async move {
+            let switched = failover::hand_over(&self.config, names, limit).await;
+            switched.map(drop).map_err(|error| error.to_string())
+        };
+        drain::obey(&me.id, self.orders.clone(), views, hand_over, &self.drain).await;
     }
 
     /// Listens to the Sentinels and to the catalog, without end.

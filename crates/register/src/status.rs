@@ -2,6 +2,7 @@
 
 use crate::{
     beat::Beats,
+    drain::Drain,
     drift::Drift,
     observe::Glance,
     plan::{Desired, Known},
@@ -34,6 +35,8 @@ pub struct Board {
     pub glance: watch::Receiver<Glance>,
     /// The Sentinels' last answers.
     pub report: watch::Receiver<Report>,
+    /// Whether it is in service.
+    pub drain: watch::Receiver<Drain>,
     /// What Consul should say.
     pub desired: watch::Receiver<Desired>,
     /// The entry at the agent.
@@ -61,6 +64,7 @@ impl Board {
             "run_id": belief.run_id(),
             "probe": self.probe(),
             "sentinel": self.quorum.map(|quorum| sentinel(quorum, &self.report.borrow())),
+            "drain": self.drain.borrow().show(),
             "desired": self.desired(),
             "agent": self.agent(),
             "catalog": catalog(&self.drift.borrow()),
@@ -215,6 +219,7 @@ pub(crate) mod tests {
             belief: rx(belief),
             glance: rx(Glance { looks: 1, at_ms: 7.0, ..Glance::default() }),
             report: rx(report),
+            drain: rx(Drain::default()),
             desired: rx(want),
             actual: rx(actual),
             beats: rx(beats),
@@ -239,6 +244,7 @@ pub(crate) mod tests {
                        "promotes": null, "error": "t: down"}),
             ),
             ("/says", json!("master")),
+            ("/drain", json!({"order": 0, "state": "serving", "why": null})),
             ("/desired", json!({"tags": ["v7", "master"], "status": "passing"})),
             ("/agent/state", json!("in sync")),
             ("/agent/registrations", json!(2)),

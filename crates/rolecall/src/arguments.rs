@@ -16,7 +16,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Program {
     /// Runs beside a server: keeps its address and role in Consul
-    Register(Common),
+    Register(Register),
     /// Runs beside HAProxy: renders its configuration from Consul and makes it use it
     Render(Render),
     /// Switches the master by plan, without losing an acknowledged write
@@ -53,6 +53,52 @@ pub struct Common {
     /// Print the effective configuration without secrets, and end
     #[arg(long)]
     pub print_config: bool,
+}
+
+/// What `register` takes.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Register {
+    /// What both programs take.
+    #[command(flatten)]
+    pub common: Common,
+    /// An order to a register that runs already.
+    #[command(subcommand)]
+    pub order: Option<Order>,
+}
+
+/// Orders to a register that runs on this machine.
+#[derive(Debug, Subcommand)]
+pub enum Order {
+    /// Takes its services out of service and waits until Consul shows it; they stay out until it is restarted. For preStop hooks
+    Drain {
+        /// Who runs.
+        #[command(flatten)]
+        at: At,
+        /// Hand over the role first where the instance is master; if that is refused, all stays as it is
+        #[arg(long)]
+        hand_over: bool,
+        /// How long the hand-over may take
+        #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = config::parse_duration)]
+        timeout: Duration,
+    },
+    /// Takes a drain back
+    Undrain {
+        /// Who runs.
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// Where a program that runs shows its admin pages.
+#[derive(Args, Debug)]
+pub struct At {
+    /// The configuration that it runs with: its admin { address  token_file } are taken from there
+    #[arg(short, long, value_name = "PATH")]
+    pub config: Vec<PathBuf>,
+    /// Address of its admin pages [default: that of the configuration, else of $ROLECALL_ADMIN_ADDRESS, else 127.0.0.1:9500]
+    #[arg(long, value_name = "IP:PORT")]
+    pub admin_addr: Option<String>,
 }
 
 /// What `failover` takes besides.

@@ -1,8 +1,9 @@
 //! The one binary: `rolecall register`, `rolecall render`, `rolecall failover`, `rolecall check`.
 
 mod arguments;
+mod orders;
 
-use arguments::{Arguments, Common, Failover, Program};
+use arguments::{Arguments, Common, Failover, Program, Register};
 use clap::Parser;
 use config::{Environment, Mistakes};
 use daemon::{exit::Exit, telemetry};
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
         .collect();
     let exit = match arguments.program {
-        Program::Register(common) => register(&common, &env),
+        Program::Register(Register { order: Some(order), .. }) => orders::give(&order, &env),
+        Program::Register(Register { common, .. }) => register(&common, &env),
         Program::Render(flags) => render(&flags.common, &flags.flags(), env),
         Program::Failover(order) => failover(&order, &env),
         Program::Check { config } => check(&config, env),

@@ -1,0 +1,104 @@
+//! `rolecall register drain`, as a preStop hook calls it: the role goes first, then the service, then the processes,
+//! and clients that write all the while lose nothing.
+
+use std::process::{Command, Output};
+
+use tests::{Outcome, PATIENCE, Rolecall, Shape, Signal, Stack, Writer, binary, consul::Entry, until, when};
+use tokio::time::Instant;
+
+async fn order(register: &Rolecall, order: &[&str]) -> Outcome<(Option<i32>, String)> {
+    let mut hook = Command::new(binary()?);
+    hook.arg("register").args(order).arg("-c").arg(register.config()).env_clear();
+    let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || hook.output()).await??;
+    Ok((status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()))
+}
+
+async fn seen(stack: &Stack, port: u16, what: &str, fits: impl Fn(Option<&Entry>) -> bool) -> Outcome {
+    until(format!("{port} to be {what}"), PATIENCE, async || {
+        let entries = stack.server.entries("redis").await?;
+        when(fits(entries.iter().find(|entry| entry.port == port)), || format!("{entries:?}"))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_leaves_loses_no_write() -> Outcome {
+    let mut stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    for sentinel in &stack.sentinels {
+        sentinel.believes(PATIENCE).await?;
+    }
+    let writer = Writer::start(stack.ports.write.number());
+    let from = Instant::now();
+    until("writes", PATIENCE, async || {
+        when(writer.acknowledged() > 200, || writer.acknowledged().to_string())
+    })
+    .await?;
+    let old = stack.sentinels[0].named().await?;
+    let number = stack.redis.iter().position(|redis| redis.port() == old).expect("one of ours");
+
+    // preStop of register, beside which Redis runs on.
+    let (code, said) = order(&stack.registers[number], &["drain", "--hand-over"]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("drained\n"), "{said}");
+    // What the hook promised is seen by others already.
+    let entries = stack.server.entries("redis").await?;
+    let mine = entries.iter().find(|entry| entry.port == old).expect("not deregistered yet");
+    assert!(!mine.passing, "{entries:?}");
+    let next = entries.iter().find(|entry| entry.passing && entry.is("master")).map(|entry| entry.port);
+    let new = next.unwrap_or_else(|| panic!("nobody is master: {entries:?}"));
+    assert_ne!(new, old, "{said}");
+    stack.routes_to(new).await?;
+    until("a write at the new master", PATIENCE, async || {
+        when(writer.first_ack(new, from).is_some(), || "none".into())
+    })
+    .await?;
+
+    // Then Redis ends, then register, as the kubelet does with a main container and its sidecar.
+    let handed_over = Instant::now();
+    stack.redis[number].part.signal(Signal::TERM)?;
+    stack.redis[number].part.end(PATIENCE).await?;
+    stack.registers[number].part.signal(Signal::TERM)?;
+    let status = stack.registers[number].part.end(PATIENCE).await?;
+    assert_eq!(status.code(), Some(0), "{}", stack.registers[number].part.tail());
+    seen(&stack, old, "gone", |entry| entry.is_none()).await?;
+    let acknowledged = writer.acknowledged();
+    until("more writes", PATIENCE, async || {
+        when(writer.acknowledged() > acknowledged + 100, || writer.acknowledged().to_string())
+    })
+    .await?;
+    let tally = writer.tally(handed_over, Instant::now());
+    assert!(tally.refused.is_empty() && tally.unknown == 0, "after the hand-over: {tally:?}");
+    let whole = writer.tally(from, handed_over);
+    println!("hand-over: {:?} without an acknowledged write, refused {:?}", whole.longest_gap, whole.refused);
+    let lost = writer.lost(from, Instant::now(), new).await?;
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}\n{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_hand_over_leaves_the_master_in_service() -> Outcome {
+    let stack = Stack::start(Shape::PAIR, |_| {}).await?;
+    let (master, register) = (stack.redis[0].port(), &stack.registers[0]);
+    let (code, said) = order(register, &["drain", "--hand-over"]).await?;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("nothing was changed") && said.contains("only Sentinel can switch"), "{said}");
+    stack.writes_flow().await?;
+
+    let (code, said) = order(register, &["drain"]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    let draining = |entry: Option<&Entry>| entry.is_some_and(|entry| !entry.passing && entry.is("master"));
+    seen(&stack, master, "out of service", draining).await?;
+    // Whatever Redis says meanwhile.
+    stack.hand_over(0, 1).await?;
+    stack.hand_over(1, 0).await?;
+    register.shows("its role", PATIENCE, |status| status["services"][0]["role"] == "master").await?;
+    seen(&stack, master, "out of service", draining).await?;
+
+    let (code, said) = order(register, &["undrain"]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    stack.writes_flow().await?;
+    let (code, said) = order(&stack.render, &["drain"]).await?;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("answered 405"), "render is not to be drained: {said}");
+    Ok(())
+}
