@@ -13,7 +13,18 @@ const DECIDING: [(&str, &[&str]); 4] = [
         &["duration.rs", "hcl.rs", "json.rs", "layers.rs", "loose.rs", "section.rs", "similar.rs", "tree.rs"],
     ),
     ("consul", &["cursor.rs", "error.rs", "instance.rs", "query.rs", "wire.rs"]),
-    ("register", &["drift.rs", "plan.rs", "role.rs", "sentinel/hello.rs", "sentinel/mod.rs"]),
+    (
+        "register",
+        &[
+            "drift.rs",
+            "plan.rs",
+            "role.rs",
+            "role/ballot.rs",
+            "sentinel/hello.rs",
+            "sentinel/mod.rs",
+            "sentinel/reply.rs",
+        ],
+    ),
     (
         "render",
         &[

@@ -1,6 +1,41 @@
-//! The one wall clock. It is shown to people and other machines; nothing is decided by it.
+//! The one wall clock, which is shown to people and other machines and decides nothing; and moments that also tell the
+//! sleep of the whole machine.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// A moment by two clocks: `Instant` stands still while a machine is suspended, `CLOCK_BOOTTIME` does not; neither
+/// follows when somebody sets the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    awake: Instant,
+    boot: Duration,
+}
+
+impl Moment {
+    /// This one.
+    #[must_use]
+    pub fn now() -> Self {
+        Self { awake: Instant::now(), boot: since_boot() }
+    }
+
+    /// How long ago it was, sleep included.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.awake.elapsed().max(since_boot().saturating_sub(self.boot))
+    }
+
+    /// How long the machine slept since.
+    #[must_use]
+    pub fn slept(&self) -> Duration {
+        since_boot().saturating_sub(self.boot).saturating_sub(self.awake.elapsed())
+    }
+}
+
+fn since_boot() -> Duration {
+    clock_gettime(ClockId::Boottime).try_into().unwrap_or_default()
+}
 
 /// Milliseconds since 1970, with a fraction down to the microsecond.
 #[expect(clippy::disallowed_methods, reason = "this is the door")]
@@ -34,6 +69,22 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_tells_sleep_from_waking() {
+        let here = Moment::now();
+        let hour = Duration::from_secs(3600);
+        // What a suspended machine looks like afterwards: an hour by one clock, nothing by the other.
+        let suspended = Moment { boot: here.boot.saturating_sub(hour), ..here };
+        let near = |shown: Duration, real: Duration| shown.abs_diff(real) < Duration::from_secs(10);
+        assert!(near(here.slept(), Duration::ZERO) && near(here.age(), Duration::ZERO));
+        if here.boot > hour {
+            assert!(near(suspended.slept(), hour) && near(suspended.age(), hour), "{suspended:?}");
+        }
+        let frozen =
+            Moment { awake: here.awake.checked_sub(Duration::from_secs(30)).unwrap_or(here.awake), ..here };
+        assert!(near(frozen.slept(), Duration::ZERO), "a program that was stopped did not sleep");
+    }
 
     #[test]
     fn shows_moments_as_rfc_3339() {

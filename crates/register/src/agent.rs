@@ -1,7 +1,9 @@
 //! The local Consul agent, as this crate needs it: the door through which everything is written and read back.
 
 use consul::{Client, ClientError, Held, Instance, Registration, Status};
-use std::future::Future;
+use daemon::clock::Moment;
+use std::{future::Future, time::Duration};
+use tokio::sync::watch;
 
 /// The local Consul agent.
 pub trait Agent: Send + Sync {
@@ -37,6 +39,9 @@ pub enum Refusal {
     /// May work later.
     #[error("{0}")]
     Trouble(String),
+    /// Nothing was sent: this program or its machine slept, and what it would say is of the time before.
+    #[error("the instance was last looked at {0:?} ago; that is not said again before a look")]
+    Asleep(Duration),
 }
 
 /// The door to a real agent, for one service.
@@ -44,13 +49,42 @@ pub enum Refusal {
 pub struct ConsulAgent {
     client: Client,
     service: String,
+    looked: Option<Looked>,
+}
+
+/// Until when a look is good for what is said of the instance.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// The last look.
+    pub at: watch::Receiver<Option<Moment>>,
+    /// What may pass between two looks.
+    pub limit: Duration,
+}
+
+impl Looked {
+    /// Nothing is known to be wrong before the first look: then nothing is said either.
+    fn recently(&self) -> Result<(), Refusal> {
+        let age = self.at.borrow().map(|looked| looked.age());
+        age.filter(|age| *age > self.limit).map_or(Ok(()), |age| Err(Refusal::Asleep(age)))
+    }
 }
 
 impl ConsulAgent {
     /// Speaks of `service` over `client`.
     #[must_use]
     pub fn new(client: Client, service: &str) -> Self {
-        Self { client, service: service.to_owned() }
+        Self { client, service: service.to_owned(), looked: None }
+    }
+
+    /// Says nothing good of the instance when it was not looked at for long.
+    #[must_use]
+    pub fn only_after(mut self, looked: Looked) -> Self {
+        self.looked = Some(looked);
+        self
+    }
+
+    fn recently(&self) -> Result<(), Refusal> {
+        self.looked.as_ref().map_or(Ok(()), Looked::recently)
     }
 
     fn refusal(&self, deed: &str, error: &ClientError) -> Refusal {
@@ -67,10 +101,14 @@ impl ConsulAgent {
 
 impl Agent for ConsulAgent {
     async fn register(&self, entry: &Registration) -> Result<(), Refusal> {
+        self.recently()?;
         self.client.register(entry).await.map_err(|e| self.refusal("register", &e))
     }
 
     async fn beat(&self, check: &str, status: Status, output: &str) -> Result<(), Refusal> {
+        if status == Status::Passing {
+            self.recently()?;
+        }
         self.client.beat(check, status, output).await.map_err(|e| self.refusal("send heartbeats for", &e))
     }
 

@@ -7,7 +7,7 @@ use crate::{
     sentinel::{Report, hello::Hellos},
 };
 use consul::{Instance, Watched, instance::meta, wire};
-use daemon::clock::unix_millis;
+use daemon::clock::{Moment, unix_millis};
 use std::time::Duration;
 use tokio::{
     sync::watch,
@@ -38,6 +38,8 @@ pub struct Outlook {
     pub desired: watch::Sender<Desired>,
     /// The last look.
     pub glance: watch::Sender<Glance>,
+    /// When what is desired was last compared with the instance.
+    pub looked: watch::Sender<Option<Moment>>,
 }
 
 /// What is known beside the instance's own word, as it comes in.
@@ -94,6 +96,7 @@ pub async fn observe(
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut calm = true;
+    let mut awake = Moment::now();
     loop {
         let look = tokio::select! {
             _ = ticks.tick() => { calm = true; true }
@@ -101,7 +104,10 @@ pub async fn observe(
             () = probe.disturbed(), if calm => { calm = false; true }
             () = witnesses.changed() => false,
         };
-        let mut belief = out.belief.borrow().clone();
+        // Whatever woke it: what was believed before a sleep is not said again before a look.
+        let asleep = awake.slept();
+        awake = Moment::now();
+        let mut belief = out.belief.borrow().clone().slept(asleep, Instant::now());
         if look {
             let began = Instant::now();
             let seen = probe.look().await;
@@ -118,6 +124,9 @@ pub async fn observe(
         }
         let evidence = witnesses.evidence(me);
         out.publish(me, belief.judged(&evidence, names, Instant::now()));
+        if look {
+            out.looked.send_replace(Some(Moment::now()));
+        }
     }
 }
 
@@ -223,7 +232,12 @@ mod tests {
     fn start(script: &[Option<Role>], sentinel: bool) -> Stage {
         let (belief, believed) = watch::channel(Belief::new(sentinel));
         let (wish, desired) = watch::channel(Desired::Undecided);
-        let out = Outlook { belief, desired: wish, glance: watch::channel(Glance::default()).0 };
+        let out = Outlook {
+            belief,
+            desired: wish,
+            glance: watch::channel(Glance::default()).0,
+            looked: watch::channel(None).0,
+        };
         let (report, reports) = watch::channel(Report::new(sentinel.then(|| "s".to_owned())));
         let (disturb, disturbed) = watch::channel(());
         let looks = Arc::new(AtomicUsize::new(0));

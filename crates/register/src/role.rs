@@ -7,10 +7,10 @@
 //! another to promote. A stall or a restart forgets the crown, unless all Sentinels are silent: their silence is no
 //! witness against it.
 
-use crate::sentinel::{
-    Failover, Named, Place, Report,
-    hello::{FRESH, Hellos},
-};
+mod ballot;
+
+use crate::sentinel::{Place, Report, hello::Hellos};
+use ballot::Ballot;
 use consul::Role;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
@@ -138,11 +138,19 @@ pub struct Belief {
     told: Option<u64>,
     life: Option<Life>,
     seen: Option<Instant>,
+    /// Whether a majority named it in that epoch. Until then another in the same epoch is a witness against it.
+    confirmed: bool,
     /// The crown of this life that a stall took away: good for as long as no Sentinel says anything at all.
     lapsed: Option<u64>,
     /// Since when answers of Sentinels count: since this stretch as master began. `None` when it began before this
     /// program looked, so that every answer speaks of it.
     stint: Option<Instant>,
+    /// When this program, or the whole machine, was last found to have slept: what was asked before is of another time.
+    woke: Option<Instant>,
+    /// The choice of this instance to be promoted, and since when it is known.
+    mine: Option<(u64, Instant)>,
+    /// The choice of another, and since when.
+    successor: Option<(Claim, Instant)>,
     /// The latest epoch in which another was named, by anybody.
     other: Option<Claim>,
     /// When that was first heard.
@@ -157,11 +165,12 @@ pub struct Belief {
 /// A gap between two good looks after which a crown is forgotten: no fail-over is decided faster (`down-after` is a
 /// second in the most eager deployments). It also catches this program's own freeze.
 pub const STALL: Duration = Duration::from_millis(500);
-/// Sentinel chooses whom to promote some 60 ms before it does (measured); a choice older than this is another story.
-const CHOICE: Duration = Duration::from_secs(2);
 /// After all Sentinels lost their memory, epochs begin again at zero. When a majority has named this instance for so
 /// long in spite of a later epoch of another, the later epoch is of a former time.
 const REBIRTH: Duration = Duration::from_secs(30);
+/// From the choice to the promotion it takes some 60 ms, and a second more until it is told. One that was chosen and is
+/// lost blocks its predecessor no longer than this, and not for the fail-over's time limit (180 s by default).
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Belief {
     /// Before the first look. Without Sentinels, the instance's own word is all there is.
@@ -176,16 +185,32 @@ impl Belief {
             failure: None,
             sentinel,
             told: None,
+            confirmed: false,
             life: None,
             seen: None,
             lapsed: None,
             stint: None,
+            woke: None,
+            mine: None,
+            successor: None,
             other: None,
             witnessed: None,
             reborn: None,
             floor: None,
             settled: false,
         }
+    }
+
+    /// Takes in that the machine was suspended for so long, which `Instant` does not count.
+    #[must_use]
+    pub fn slept(self, asleep: Duration, now: Instant) -> Belief {
+        if asleep <= STALL {
+            return self;
+        }
+        let failure = self.role.map(|_| format!("the machine slept for {asleep:?}; it is looked at again"));
+        // Long before now, so that the next look finds a gap.
+        let seen = self.seen.map(|seen| seen.checked_sub(asleep).unwrap_or(seen));
+        Belief { failure: failure.or(self.failure), seen, woke: Some(now), ..self }
     }
 
     /// Takes in one look.
@@ -210,8 +235,10 @@ impl Belief {
             format!("nothing was seen of it for {gap:?}; the Sentinels are asked whether it is still master")
         });
         let lapsed = self.epoch.or(self.lapsed).filter(|_| same && role == Role::Master);
+        let woke = if gap.is_some() && !awake { Some(at) } else { self.woke };
+        let confirmed = self.confirmed && epoch.is_some();
         let (role, life, seen) = (Some(role), Some(life), Some(at));
-        Belief { role, word, told, life, seen, failure, epoch, lapsed, stint, ..self }
+        Belief { role, word, told, life, seen, failure, epoch, confirmed, lapsed, stint, woke, ..self }
     }
 
     /// Weighs all that is known now.
@@ -222,26 +249,42 @@ impl Belief {
         }
         let ballot = Ballot::count(&self, evidence, names, now);
         let held = self.held(evidence);
-        // A majority's word is the truth, also where it is lower than what is held: after Sentinels lost their memory.
-        let best = ballot.promoted.max(if ballot.quorum.is_some() { ballot.quorum } else { held });
+        let best = ballot.promoted.max(ballot.named(held));
+        let quorum = ballot.quorum.is_some();
+        let confirmed = quorum && ballot.quorum >= best || self.confirmed && best == self.epoch;
         // What was witnessed once stays true, until a majority speaks after it: then only what is said now counts.
         let remembered = self.other.clone().filter(|_| !ballot.spoken);
         let other = remembered.max(ballot.other.clone());
         let witnessed = if other > self.other { Some(now) } else { self.witnessed };
-        let later = |claim: &&Claim| Some(claim.epoch) > best;
-        let contested = ballot.quorum.is_some() && other.as_ref().is_some_and(|other| later(&other));
+        let beyond = |epoch: u64| Some(epoch) > best;
+        let later = |claim: &&Claim| beyond(claim.epoch) || !confirmed && Some(claim.epoch) == best;
+        let contested = quorum && other.as_ref().is_some_and(|other| beyond(other.epoch));
         let reborn = contested.then(|| self.reborn.unwrap_or(now)).filter(|_| self.claims(evidence, best));
         let former = other.as_ref().filter(|_| reborn.is_some_and(|since| now - since >= REBIRTH));
         let floor = former.map(|former| former.epoch).max(self.floor);
         let other = other.clone().filter(|_| former.is_none());
 
         let against = ballot.chosen.as_ref().filter(later).or(other.as_ref().filter(later));
-        let successor = ballot.successor.as_ref().filter(later);
+        let since = |old: &Option<(Claim, Instant)>, claim: &Claim| match old {
+            Some((known, since)) if known == claim => *since,
+            _ => now,
+        };
+        let choice = ballot.successor.as_ref().map(|choice| &choice.claim);
+        let choice = choice.map(|claim| (claim.clone(), since(&self.successor, claim)));
+        // One that was chosen, and does not answer those who chose it, becomes nobody's master soon, if ever.
+        let lost = ballot.successor.as_ref().is_some_and(|choice| choice.lost);
+        let waits = choice.as_ref().filter(|(_, since)| !lost || now - *since < PATIENCE);
+        let successor = waits.map(|(claim, _)| claim).filter(later);
         let (standing, why) = self.verdict(&ballot, held, successor, against);
         let epoch = if standing == Standing::Master { best } else { self.epoch };
         let epoch = epoch.filter(|_| self.role == Some(Role::Master));
         let early = !evidence.report.complete(self.stint) || evidence.unread;
-        let weighed = Belief { other, witnessed, reborn, floor, epoch, ..self };
+        let mine = ballot.mine.map(|epoch| match self.mine {
+            Some((known, since)) if known == epoch => (epoch, since),
+            _ => (epoch, now),
+        });
+        let successor = choice;
+        let weighed = Belief { other, witnessed, reborn, floor, epoch, confirmed, mine, successor, ..self };
         if standing == Standing::Candidate && early && weighed.failure.is_none() {
             // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
             return Belief { settled: false, ..weighed };
@@ -331,95 +374,6 @@ impl Belief {
     pub fn is_settled(&self) -> bool {
         self.settled
     }
-}
-
-/// What the witnesses say of one instance.
-struct Ballot {
-    /// How many Sentinels name it, of how many known.
-    votes: (usize, usize),
-    /// The epoch in which a majority names it.
-    quorum: Option<u64>,
-    /// The epoch in which it is being promoted.
-    promoted: Option<u64>,
-    /// Who is being promoted in its place.
-    successor: Option<Claim>,
-    /// Whether a majority named somebody since the latest witness was heard.
-    spoken: bool,
-    /// Another whom a majority names.
-    chosen: Option<Claim>,
-    /// The latest epoch in which another is named.
-    other: Option<Claim>,
-}
-
-impl Ballot {
-    fn count(of: &Belief, evidence: &Evidence, names: &Names, now: Instant) -> Ballot {
-        let run_id = of.run_id();
-        let me =
-            |address: &Place, id: Option<&str>| names.0.contains(address) || id.is_some() && id == run_id;
-        let report = &evidence.report;
-        // An address that a Sentinel gives together with this run id is one of its own, however it came about.
-        let own_id = |named: &Named| named.run_id.is_some() && named.run_id.as_deref() == run_id;
-        let aliases: BTreeSet<&Place> =
-            report.said().filter(|(_, named)| own_id(named)).map(|(_, named)| &named.address).collect();
-        let names_me = |named: &Named| me(&named.address, named.run_id.as_deref());
-        let fresh = |asked: Instant| of.stint.is_none_or(|began| asked >= began);
-        // A choice was made shortly before the stint that it leads to.
-        let topical = |asked: Instant| now.saturating_duration_since(asked) <= CHOICE;
-        let choices =
-            || report.said().filter(|(asked, _)| topical(*asked)).filter_map(|(_, n)| n.failover.as_ref());
-        let mine = |choice: &&Failover| me(&choice.address, choice.run_id.as_deref());
-        let claim = |epoch: u64, (host, port): &Place| Claim { epoch, who: format!("{host}:{port}") };
-        let ours = |named: &Named| names_me(named) && named.failover.is_none();
-        let quorum = voices(report, fresh, ours);
-        let others: BTreeSet<&Place> =
-            report.said().filter(|(_, named)| !names_me(named)).map(|(_, named)| &named.address).collect();
-        let since = |asked: Instant| fresh(asked) && of.witnessed.is_none_or(|heard| asked > heard);
-        let spoken = voices(report, since, names_me).0 >= report.majority()
-            || others
-                .iter()
-                .any(|place| voices(report, since, |named| named.address == **place).0 >= report.majority());
-        let chosen = others.into_iter().filter_map(|place| {
-            let (votes, epoch) = voices(report, fresh, |named| named.address == *place);
-            epoch.filter(|_| votes >= report.majority()).map(|epoch| claim(epoch, place))
-        });
-        let said = report.said().map(|(_, named)| named).filter(|named| !names_me(named));
-        let said = said.map(|named| claim(named.epoch, &named.address));
-        let heard = evidence.hellos.values().filter(|hello| now.saturating_duration_since(hello.at) <= FRESH);
-        let heard =
-            heard.filter(|hello| !names.0.contains(&hello.address) && !aliases.contains(&hello.address));
-        let heard = heard.map(|hello| claim(hello.epoch, &hello.address));
-        let claims = said.chain(heard).chain(evidence.rival.clone());
-        Ballot {
-            votes: (quorum.0, report.known()),
-            quorum: quorum.1.filter(|_| quorum.0 >= report.majority()),
-            promoted: choices().filter(mine).map(|choice| choice.epoch).max(),
-            successor: choices().filter(|choice| !mine(choice)).map(|c| claim(c.epoch, &c.address)).max(),
-            chosen: chosen.max(),
-            spoken,
-            other: claims.filter(|claim| of.floor.is_none_or(|floor| claim.epoch > floor)).max(),
-        }
-    }
-
-    fn say(&self) -> String {
-        let (votes, known) = self.votes;
-        format!("{votes} of {known} known Sentinels name it master")
-    }
-}
-
-/// How many Sentinels say it, and the latest epoch in which they do. One Sentinel has one vote, under however many
-/// addresses; one that does not tell its id counts only where it was configured.
-fn voices(
-    report: &Report,
-    fresh: impl Fn(Instant) -> bool,
-    says: impl Fn(&Named) -> bool,
-) -> (usize, Option<u64>) {
-    let saying = report.0.iter().filter_map(|(address, answer)| {
-        let named =
-            answer.said.as_ref().ok().filter(|named| answer.asked.is_some_and(&fresh) && says(named))?;
-        Some((named.id.as_deref().or(answer.listed.then_some(address))?, named.epoch))
-    });
-    let (voters, epochs): (BTreeSet<&str>, Vec<u64>) = saying.unzip();
-    (voters.len(), epochs.into_iter().max())
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! One service from its first look to its verified end: its rooms, and the channels between them.
 
 use crate::{
-    agent::ConsulAgent,
+    agent::{ConsulAgent, Looked},
     beat::{Beats, keep_beating},
-    config::ServiceConfig,
+    config::{ProbeConfig, ServiceConfig},
     drain::{self, Drain, Order, Stage, Views},
     drift::{Drift, Sync},
     failover, identity,
@@ -13,7 +13,7 @@ use crate::{
     probe::{any::AnyProbe, link::Address, redis::Listener},
     readback::read_back,
     reconcile::{Actual, keep_entry},
-    role::{Belief, Names},
+    role::{Belief, Names, STALL},
     sentinel::{Report, ask::ask_all, hello::Hellos},
     status::Board,
 };
@@ -78,7 +78,7 @@ impl Service {
             address: address_board,
             port: config.port,
             words: config.words.clone(),
-            quorum: sentinels.map(|sentinel| sentinel.quorum),
+            sentinel: sentinels.map(|sentinel| (sentinel.master.clone(), sentinel.quorum)),
             belief: belief_board,
             glance: glance_board,
             report: report_board,
@@ -97,7 +97,7 @@ impl Service {
             ready.await_for(format!("registration of {} at the Consul agent", config.id)),
         ];
         let wish = watch::channel(Desired::Undecided).0;
-        let outlook = Outlook { belief, desired: wish, glance };
+        let outlook = Outlook { belief, desired: wish, glance, looked: watch::channel(None).0 };
         let service = Service {
             config,
             client,
@@ -147,8 +147,9 @@ impl Service {
         leaving: &mut Leaving,
         told: &watch::Sender<Option<Instant>>,
     ) {
-        let entry_agent = ConsulAgent::new(self.client.clone(), &me.service);
-        let beat_agent = ConsulAgent::new(self.beating.clone(), &me.service);
+        let looked = self.looked();
+        let entry_agent = ConsulAgent::new(self.client.clone(), &me.service).only_after(looked.clone());
+        let beat_agent = ConsulAgent::new(self.beating.clone(), &me.service).only_after(looked);
         let wish = || self.desired.subscribe();
         let (beats, actual) = (self.beats.subscribe(), self.actual.subscribe());
         let (hellos, heard) = watch::channel(Hellos::default());
@@ -277,6 +278,12 @@ impl Service {
             }
             sleep(backoff.pause()).await;
         }
+    }
+
+    /// A look may take its time limit several times over, for the connection, for TLS and for the question.
+    fn looked(&self) -> Looked {
+        let ProbeConfig { interval, timeout, .. } = &self.config.probe;
+        Looked { at: self.outlook.looked.subscribe(), limit: STALL + *interval + *timeout * 3 }
     }
 
     fn located(&self, ip: IpAddr) -> Identity {

@@ -27,8 +27,8 @@ pub struct Board {
     pub port: u16,
     /// What the service calls its roles.
     pub words: Words,
-    /// How many Sentinels have to answer; `None` without Sentinel.
-    pub quorum: Option<usize>,
+    /// Sentinel's name of the master, and how many Sentinels have to answer; `None` without Sentinel.
+    pub sentinel: Option<(String, usize)>,
     /// What is believed.
     pub belief: watch::Receiver<Belief>,
     /// The last look.
@@ -63,7 +63,7 @@ impl Board {
             "epoch": belief.epoch,
             "run_id": belief.run_id(),
             "probe": self.probe(),
-            "sentinel": self.quorum.map(|quorum| sentinel(quorum, &self.report.borrow())),
+            "sentinel": self.sentinel.as_ref().map(|asked| sentinel(asked, &self.report.borrow())),
             "drain": self.drain.borrow().show(),
             "desired": self.desired(),
             "agent": self.agent(),
@@ -117,7 +117,7 @@ impl Board {
     }
 }
 
-fn sentinel(quorum: usize, report: &Report) -> Value {
+fn sentinel((master, quorum): &(String, usize), report: &Report) -> Value {
     let errors: Vec<String> = report
         .0
         .iter()
@@ -125,7 +125,7 @@ fn sentinel(quorum: usize, report: &Report) -> Value {
         .collect();
     let named = report.newest();
     json!({
-        "ok": report.said().count() >= quorum.min(report.known().max(1)),
+        "ok": report.said().count() >= *quorum.min(&report.known().max(1)),
         "answering": report.said().count(),
         "known": report.known(),
         "named": named.map(|named| {
@@ -136,6 +136,8 @@ fn sentinel(quorum: usize, report: &Report) -> Value {
         "promotes": report.said().find_map(|(_, named)| {
             named.failover.as_ref().map(|failover| format!("{}:{}", failover.address.0, failover.address.1))
         }),
+        "gone": report.gone(),
+        "remedy": report.remedy(master),
         "error": (!errors.is_empty()).then(|| errors.join("; ")),
     })
 }
@@ -215,7 +217,7 @@ pub(crate) mod tests {
             address: rx(Some("10.0.0.7".into())),
             port: 6379,
             words: Words::of_redis(),
-            quorum: Some(1),
+            sentinel: Some(("mymaster".into(), 1)),
             belief: rx(belief),
             glance: rx(Glance { looks: 1, at_ms: 7.0, ..Glance::default() }),
             report: rx(report),
@@ -241,7 +243,7 @@ pub(crate) mod tests {
             (
                 "/sentinel",
                 json!({"ok": true, "answering": 1, "known": 1, "named": "10.0.0.7:6379", "epoch": 3,
-                       "promotes": null, "error": "t: down"}),
+                       "promotes": null, "gone": [], "remedy": null, "error": "t: down"}),
             ),
             ("/says", json!("master")),
             ("/drain", json!({"order": 0, "state": "serving", "why": null})),

@@ -210,6 +210,12 @@ impl fmt::Display for Address {
     }
 }
 
+impl From<&(String, u16)> for Address {
+    fn from((host, port): &(String, u16)) -> Address {
+        Address::Tcp(host.clone(), *port)
+    }
+}
+
 impl FromStr for Address {
     type Err = String;
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::sentinel::{Answer, Failover, hello::Hello};
+use crate::sentinel::{Answer, Failover, Named, hello::Hello};
 use Role::{Master, Replica};
 
 const ME: u16 = 6379;
@@ -16,6 +16,14 @@ struct Story {
 
 fn place(port: u16) -> Place {
     ("10.0.0.7".into(), port)
+}
+
+fn elected(port: u16, epoch: u64) -> Failover {
+    Failover { address: place(port), run_id: None, epoch, certain: true, elected: true, lost: false }
+}
+
+fn ordered(port: u16, epoch: u64) -> Failover {
+    Failover { elected: false, ..elected(port, epoch) }
 }
 
 impl Story {
@@ -52,7 +60,11 @@ impl Story {
     }
 
     fn says(&mut self, at: u64, who: &str, port: u16, epoch: u64, promotes: Option<(u16, u64)>) -> &mut Self {
-        let failover = promotes.map(|(port, epoch)| Failover { address: place(port), run_id: None, epoch });
+        let failover = promotes.map(|(port, epoch)| elected(port, epoch));
+        self.tells(at, who, port, epoch, failover)
+    }
+
+    fn tells(&mut self, at: u64, who: &str, port: u16, epoch: u64, failover: Option<Failover>) -> &mut Self {
         let named = Named {
             id: None,
             address: place(port),
@@ -61,7 +73,7 @@ impl Story {
             failover,
             known: 3,
             quorum: 2,
-            others: BTreeSet::new(),
+            others: Default::default(),
         };
         self.answers(at, who, Ok(named))
     }
@@ -243,6 +255,88 @@ fn a_majority_is_the_truth_also_when_it_counts_lower() {
         story.seen(at, Master, "a").crowned(at + 10, 1).says(at + 10, "s3", ME, 1, None);
     }
     story.is(Standing::Master, Some(1), "a word that nobody repeats is forgotten");
+}
+
+#[test]
+fn an_order_without_votes_crowns_when_nobody_else_orders() {
+    let chosen = |failover: Failover| {
+        let mut story = Story::new();
+        story.seen(0, Replica, "a").says(1, "s2", OTHER, 3, None).says(1, "s3", OTHER, 3, None);
+        story.tells(100, "s1", OTHER, 3, Some(failover)).seen(160, Master, "a");
+        story
+    };
+    let mut story = chosen(ordered(ME, 4));
+    assert_ne!(story.belief.standing, Standing::Master, "the others have not been asked since");
+    story.says(165, "s2", OTHER, 3, None).tells(165, "s1", OTHER, 3, Some(ordered(ME, 4)));
+    assert_ne!(story.belief.standing, Standing::Master, "one has not");
+    story.says(166, "s3", OTHER, 3, None).is(
+        Standing::Master,
+        Some(4),
+        "all were asked since, and none orders",
+    );
+
+    let mut story = chosen(ordered(ME, 4));
+    story.tells(165, "s1", OTHER, 3, Some(ordered(ME, 4))).says(166, "s3", OTHER, 3, None);
+    story.tells(167, "s2", OTHER, 3, Some(ordered(6381, 4)));
+    assert_ne!(story.belief.standing, Standing::Master, "another is promoted in the same epoch");
+    story.crowned(1200, 4).is(Standing::Master, Some(4), "a majority decides");
+
+    let story = chosen(Failover { certain: false, ..elected(ME, 4) });
+    assert_ne!(story.belief.standing, Standing::Master, "an epoch that is guessed crowns nobody");
+}
+
+#[test]
+fn until_a_majority_confirms_it_one_in_the_same_epoch_is_a_witness() {
+    let start = || {
+        let mut story = Story::new();
+        story.seen(0, Replica, "a").says(1, "s1", OTHER, 3, Some((ME, 4))).seen(160, Master, "a");
+        story.is(Standing::Master, Some(4), "promoted");
+        story
+    };
+    start().says(200, "s2", OTHER, 4, None).is(
+        Standing::Fenced,
+        Some(4),
+        "it was promoted in an epoch that is taken",
+    );
+    start().crowned(200, 4).says(300, "s3", OTHER, 4, None).is(Standing::Master, Some(4), "it is confirmed");
+}
+
+#[test]
+fn a_choice_that_is_lost_does_not_block_for_ever() {
+    let mut story = Story::new();
+    story.seen(0, Master, "a").crowned(5, 3);
+    for at in (100..3_600).step_by(100) {
+        let lost = Failover { lost: at > 1_000, ..ordered(OTHER, 4) };
+        story.seen(at, Master, "a").tells(at, "s3", ME, 3, Some(lost));
+        story.says(at, "s1", ME, 3, None).says(at, "s2", ME, 3, None);
+        let standing = if at < 3_100 { Standing::Fenced } else { Standing::Master };
+        assert_eq!((story.belief.standing, story.belief.epoch), (standing, Some(3)), "at {at}");
+    }
+    story.says(3_700, "s3", OTHER, 4, None).is(Standing::Fenced, Some(3), "it came back, and was promoted");
+}
+
+#[test]
+fn a_majority_is_one_that_reached_the_same_epoch() {
+    let mut story = Story::new();
+    story.seen(0, Master, "a").says(5, "s1", ME, 5, None).says(5, "s2", ME, 3, None);
+    story.is(Standing::Master, Some(3), "one of them tells of a former time");
+    story.says(6, "s3", OTHER, 5, None).is(Standing::Fenced, Some(3), "so another may win the later epoch");
+    let mut story = Story::new();
+    story.seen(0, Master, "a").crowned(5, 4).says(100, "s1", ME, 0, None);
+    story.is(Standing::Master, Some(4), "a Sentinel that begins anew takes nothing away");
+}
+
+#[test]
+fn a_machine_that_slept_is_looked_at_again() {
+    let mut story = Story::new();
+    story.seen(0, Replica, "a").says(100, "s1", OTHER, 3, Some((ME, 4))).seen(160, Master, "a");
+    story.is(Standing::Master, Some(4), "promoted");
+    story.belief = story.belief.clone().slept(Duration::from_secs(3600), story.now);
+    story.judge(200);
+    assert!(story.belief.failure.is_some() && story.belief.is_settled(), "told before the next look");
+    story.seen(210, Master, "a").seen(250, Master, "a");
+    assert_ne!(story.belief.standing, Standing::Master, "the choice of before the sleep crowns nobody");
+    story.silent(300).is(Standing::Master, Some(4), "silence of all is no witness, as after a stall");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Asks every Sentinel whom it holds to be master: every second, at once when it tells of anything, and many times a
 //! second while a role is open. Finds the Sentinels that were not configured through those that were.
 
-use super::{Answer, Failover, Named, Place, Report};
+use super::{
+    Answer, Named, Report,
+    reply::{Replies, named},
+};
 use crate::{
     probe::{
         link::{Address, Ear, Link, Push},
@@ -9,7 +12,7 @@ use crate::{
     },
     role::Belief,
 };
-use redis::{RedisError, RedisResult, Value, aio::MultiplexedConnection, from_redis_value_ref, pipe};
+use redis::{RedisError, RedisResult, Value, aio::MultiplexedConnection, pipe};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -17,7 +20,7 @@ use std::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{Instant, sleep, timeout},
 };
 
@@ -38,26 +41,46 @@ pub async fn ask_all(
     let master: Arc<str> = master.into();
     let Some(pattern) = sentinels.first().cloned() else { return };
     let mut asking = JoinSet::new();
-    let mut seated = BTreeSet::new();
+    let mut seated: BTreeMap<String, AbortHandle> = BTreeMap::new();
     let (mut seats, mut listed) = (sentinels, true);
     let mut reports = report.subscribe();
+    let mut gone = BTreeSet::new();
     loop {
-        for link in seats.drain(..).filter(|link| seated.insert(link.address.to_string())) {
+        for link in seats.drain(..) {
             let (master, belief, report) = (Arc::clone(&master), belief.clone(), report.clone());
-            asking.spawn(async move { follow(Seat::new(link, listed), &master, belief, &report).await });
+            let seat = seated.entry(link.address.to_string());
+            seat.or_insert_with(|| {
+                asking.spawn(async move { follow(Seat::new(link, listed), &master, belief, &report).await })
+            });
         }
         listed = false;
         tokio::select! {
-            ended = asking.join_next() => if ended.is_none() { return },
+            // One whose seat was taken away leaves the others.
+            ended = asking.join_next() => if ended.is_none_or(|ended| ended.is_ok()) { return },
             changed = reports.changed() => {
                 if changed.is_err() { return }
-                let told: BTreeSet<Place> =
-                    reports.borrow_and_update().said().flat_map(|(_, named)| named.others.clone()).collect();
+                let left: Vec<String> = reports.borrow().left().map(Into::into).collect();
+                for address in left {
+                    seated.remove(&address).iter().for_each(AbortHandle::abort);
+                    report.send_modify(|report| _ = report.0.remove(&address));
+                    tracing::info!(sentinel = %address, "no Sentinel knows it any more; it is not asked again");
+                }
+                let known = reports.borrow_and_update();
+                tell_gone(&mut gone, &known, &master);
                 let link = |(host, port)| Link { address: Address::Tcp(host, port), ..pattern.clone() };
-                seats.extend(told.into_iter().map(link));
+                seats.extend(known.told().into_iter().map(link));
             }
         }
     }
+}
+
+/// Says once who is gone and remembered, and what to do: only an operator can make Sentinels forget.
+fn tell_gone(told: &mut BTreeSet<String>, report: &Report, master: &str) {
+    let gone: BTreeSet<String> = report.gone().into_iter().map(Into::into).collect();
+    if let Some(remedy) = report.remedy(master).filter(|_| gone != *told) {
+        tracing::warn!("{remedy}");
+    }
+    *told = gone;
 }
 
 async fn follow(
@@ -85,7 +108,7 @@ async fn follow(
         let urgent = belief.borrow_and_update().is_open();
         tokio::select! {
             () = sleep(if urgent || moving { URGENT } else { CALM }) => {}
-            () = seat.told() => {}
+            () = seat.told(master) => {}
             gone = until_open(&mut belief), if !urgent => if gone { return },
         }
         if belief.has_changed().is_err() {
@@ -105,8 +128,10 @@ struct Seat {
     open: Option<Open>,
     /// Whether it was configured, and not found through another.
     listed: bool,
-    /// The last epoch that it announced: what a fail-over that was ordered by hand goes by, since nobody votes.
-    announced: u64,
+    /// The last epoch that it announced, of whatever master.
+    announced: Option<u64>,
+    /// The epoch that it announced right before it told that it begins a fail-over of this master.
+    tried: Option<u64>,
 }
 
 struct Open {
@@ -116,7 +141,7 @@ struct Open {
 
 impl Seat {
     fn new(link: Link, listed: bool) -> Self {
-        Seat { link, open: None, listed, announced: 0 }
+        Seat { link, open: None, listed, announced: None, tried: None }
     }
 
     async fn ask(&mut self, master: &str) -> Result<Named, String> {
@@ -138,7 +163,7 @@ impl Seat {
         let replies: Vec<RedisResult<Value>> =
             all.ignore_errors().query_async(&mut open.connection).await.map_err(|error| explain(&error))?;
         self.open = Some(open);
-        self.hear();
+        self.hear(master);
         let mut replies = replies.into_iter();
         let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
         let (address, fields) = (next(), next());
@@ -148,8 +173,15 @@ impl Seat {
         // The rest may be denied, or too new for this Sentinel; then it is asked by hand which others there are, and a
         // new master is believed when a majority names it.
         let [replicas, sentinels, id] = [next(), next(), next()].map(|reply| reply.unwrap_or(Value::Nil));
-        let said = named(&address, &fields, (&replicas, &sentinels, &id), self.announced);
-        said.ok_or_else(|| format!("no master in its answer {:.80}", format!("{address:?}")))
+        let replies = Replies {
+            address: &address,
+            master: &fields,
+            replicas: &replicas,
+            sentinels: &sentinels,
+            id: &id,
+        };
+        named(replies, self.tried)
+            .ok_or_else(|| format!("no master in its answer {:.80}", format!("{address:?}")))
     }
 
     async fn connect(&mut self) -> Result<Open, String> {
@@ -163,28 +195,31 @@ impl Seat {
     }
 
     /// Waits until the Sentinel tells of something, or its connection ends.
-    async fn told(&mut self) {
+    async fn told(&mut self, master: &str) {
         let Some(open) = &mut self.open else { return std::future::pending().await };
         match open.pushes.recv().await {
-            Some(push) => self.note(push),
+            Some(push) => self.note(push, master),
             None => std::future::pending().await,
         }
     }
 
     /// Takes in what was told meanwhile: the answer that is at hand is newer.
-    fn hear(&mut self) {
+    fn hear(&mut self, master: &str) {
         while let Some(push) = self.open.as_mut().and_then(|open| open.pushes.try_recv().ok()) {
-            self.note(push);
+            self.note(push, master);
         }
     }
 
-    fn note(&mut self, push: Push) {
+    /// A Sentinel that begins a fail-over says `+new-epoch EPOCH` and then, in one breath, `+try-failover master NAME …`;
+    /// the first alone may be of another master, or news from another Sentinel.
+    fn note(&mut self, push: Push, master: &str) {
         match push {
-            Push::Closed => self.open = None,
-            Push::Message { channel, text } if channel == "+new-epoch" => {
-                self.announced = self.announced.max(text.trim().parse().unwrap_or_default());
-            }
-            Push::Message { .. } => {}
+            Push::Closed => (self.open, self.announced, self.tried) = (None, None, None),
+            Push::Message { channel, text } => match channel.as_str() {
+                "+new-epoch" => self.announced = text.trim().parse().ok(),
+                "+try-failover" if text.split(' ').nth(1) == Some(master) => self.tried = self.announced,
+                _ => {}
+            },
         }
     }
 }
@@ -200,129 +235,5 @@ fn refusal(error: &RedisError, master: &str, address: &Address) -> String {
             format!("{address} is a Redis data node, not a Sentinel (26379 by default)")
         }
         _ => explain(error),
-    }
-}
-
-type Fields = BTreeMap<String, String>;
-
-/// Address from the first answer, epoch from the second: while a Sentinel replaces the master, the second still shows
-/// the old one's address beside the new epoch.
-fn named(address: &Value, master: &Value, more: (&Value, &Value, &Value), announced: u64) -> Option<Named> {
-    let (replicas, sentinels, id) = more;
-    let address: Place = from_redis_value_ref(address).ok()?;
-    let fields: Fields = from_redis_value_ref(master).ok()?;
-    let epoch: u64 = fields.get("config-epoch")?.parse().ok()?;
-    let shown = place(&fields)?;
-    let run_id = fields.get("runid").filter(|id| !id.is_empty() && shown == address).cloned();
-    let sentinels: Vec<Fields> = from_redis_value_ref(sentinels).unwrap_or_default();
-    let votes = sentinels.iter().filter_map(|peer| peer.get("voted-leader-epoch")?.parse::<u64>().ok()).max();
-    let flagged =
-        |fields: &Fields, flag| fields.get("flags").is_some_and(|flags| flags.split(',').any(|f| f == flag));
-    let replicas: Vec<Fields> = from_redis_value_ref(replicas).unwrap_or_default();
-    let promoted = replicas.iter().find(|replica| flagged(replica, "promoted"));
-    let failover = promoted.filter(|_| flagged(&fields, "failover_in_progress")).and_then(|replica| {
-        Some(Failover {
-            address: place(replica)?,
-            run_id: replica.get("runid").filter(|id| !id.is_empty()).cloned(),
-            epoch: votes.unwrap_or_default().max(announced).max(epoch + u64::from(shown == address)),
-        })
-    });
-    let id: Option<String> = from_redis_value_ref(id).ok();
-    let known =
-        fields.get("num-other-sentinels").and_then(|n| n.parse::<usize>().ok()).unwrap_or_default() + 1;
-    let quorum = fields.get("quorum").and_then(|n| n.parse().ok()).unwrap_or_default();
-    let others = sentinels.iter().filter_map(place).collect();
-    Some(Named {
-        id: id.filter(|id| !id.is_empty()),
-        address,
-        run_id,
-        epoch,
-        failover,
-        known,
-        quorum,
-        others,
-    })
-}
-
-fn place(fields: &Fields) -> Option<Place> {
-    Some((fields.get("ip")?.clone(), fields.get("port")?.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(parts: &[&str]) -> Value {
-        Value::Array(parts.iter().map(|part| Value::BulkString(part.as_bytes().to_vec())).collect())
-    }
-
-    fn master(ip: &str, flags: &str) -> Value {
-        value(&["name", "m", "ip", ip, "port", "6379", "runid", "abc", "config-epoch", "4", "flags", flags])
-    }
-
-    fn replica(ip: &str, flags: &str) -> Value {
-        Value::Array(vec![value(&["ip", ip, "port", "6379", "runid", "def", "flags", flags])])
-    }
-
-    fn peers(epoch: &str) -> Value {
-        Value::Array(vec![value(&["ip", "10.0.0.9", "port", "26379", "voted-leader-epoch", epoch])])
-    }
-
-    const NOTHING: (&Value, &Value, &Value) = (&Value::Nil, &Value::Nil, &Value::Nil);
-
-    #[test]
-    fn address_and_epoch_come_from_one_moment() {
-        let ask = |named_ip, shown_ip| {
-            named(&value(&[named_ip, "6379"]), &master(shown_ip, "master"), NOTHING, 0).unwrap()
-        };
-        let calm = ask("10.0.0.1", "10.0.0.1");
-        assert_eq!(
-            (calm.address, calm.run_id, calm.epoch),
-            (("10.0.0.1".into(), 6379), Some("abc".into()), 4)
-        );
-        let moved = ask("10.0.0.2", "10.0.0.1");
-        assert_eq!(
-            (moved.address.0.as_str(), moved.run_id),
-            ("10.0.0.2", None),
-            "the run id is still the old one's"
-        );
-        assert_eq!(named(&Value::Nil, &master("10.0.0.1", "master"), NOTHING, 0), None);
-        assert_eq!(named(&value(&["10.0.0.1", "6379"]), &value(&["name", "m"]), NOTHING, 0), None);
-    }
-
-    #[test]
-    fn a_fail_over_is_seen_from_the_moment_of_the_choice() {
-        let here = value(&["10.0.0.1", "6379"]);
-        let id = Value::BulkString(b"s1".to_vec());
-        for (flags, of_replica, votes, announced, epoch, what) in [
-            ("master,o_down,failover_in_progress", "slave,promoted", "7", 0, Some(7), "the votes' epoch"),
-            (
-                "master,failover_in_progress,force_failover",
-                "slave,promoted",
-                "0",
-                6,
-                Some(6),
-                "an announced epoch",
-            ),
-            (
-                "master,failover_in_progress,force_failover",
-                "slave,promoted",
-                "0",
-                0,
-                Some(5),
-                "at least the next",
-            ),
-            ("master,failover_in_progress", "slave", "7", 0, None, "nobody is chosen yet"),
-            ("master", "slave,promoted", "7", 0, None, "it is over"),
-        ] {
-            let (replica, peers) = (replica("10.0.0.2", of_replica), peers(votes));
-            let said = named(&here, &master("10.0.0.1", flags), (&replica, &peers, &id), announced).unwrap();
-            assert_eq!(said.failover.map(|failover| failover.epoch), epoch, "{what}");
-            assert_eq!((said.id.as_deref(), said.others.len()), (Some("s1"), 1));
-        }
-        let (replica, peers) = (replica("10.0.0.2", "slave,promoted"), peers("5"));
-        let there = value(&["10.0.0.2", "6379"]);
-        let late = named(&there, &master("10.0.0.1", "failover_in_progress"), (&replica, &peers, &id), 0);
-        assert_eq!(late.unwrap().failover.unwrap().epoch, 5, "when it is told, its epoch stands already");
     }
 }
