@@ -18,11 +18,16 @@ const DECIDING: [(&str, &[&str]); 4] = [
         &[
             "drift.rs",
             "plan.rs",
+            "probe/codes.rs",
+            "probe/http/answer.rs",
+            "probe/pattern.rs",
+            "probe/said.rs",
             "role.rs",
             "role/ballot.rs",
             "sentinel/hello.rs",
             "sentinel/mod.rs",
             "sentinel/reply.rs",
+            "words.rs",
         ],
     ),
     (

@@ -6,9 +6,12 @@
 //! and what it believes, and takes orders; [`telemetry`] writes its log. [`clock`] is the one place that reads the wall clock,
 //! [`settings`] what a user can choose of all this.
 //!
+//! Programs that it runs in turn are started, and given up, by [`child`].
+//!
 //! This crate knows nothing of Consul, Redis or HAProxy.
 
 pub mod admin;
+pub mod child;
 pub mod clock;
 pub mod exit;
 pub mod metrics;

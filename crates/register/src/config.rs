@@ -104,6 +104,10 @@ impl RegisterConfig {
             }
             services.push(service);
         }
+        if admin.address.is_none() && services.iter().any(|service| service.probe.is_told()) {
+            let why = "is needed: probe \"push\" is told the role there";
+            mistakes.note(top.place().clone(), "admin.address".to_owned(), why);
+        }
         top.finish(mistakes);
         Self { consul, admin, leave_timeout, services }
     }
@@ -136,7 +140,7 @@ impl ServiceConfig {
         let probe = probe::read(&mut section, mistakes);
         let port = match (port, &probe) {
             (None, Some(probe)) if !has_port => match probe.address() {
-                Some(Address::Tcp(_, probed)) => *probed,
+                Some(Address::Tcp(_, probed)) => probed,
                 Some(Address::Unix(_)) => {
                     section.mistake("port", "is needed, since the probe's unix socket has none", mistakes);
                     0

@@ -54,9 +54,10 @@ use daemon::{
 };
 use drain::Order;
 use metrics::ProbeSeconds;
+use probe::push;
 use service::Service;
 use status::Board;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 
 /// Why the program could not begin.
@@ -102,10 +103,13 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
     let (order, orders) = watch::channel(Order::default());
     let mut services = vec![];
     let mut boards = vec![];
+    let mut told = BTreeMap::new();
     for service in config.services {
+        let (id, is_told) = (service.id.clone(), service.probe.is_told());
         let histogram = seconds.of(&service.name, &service.id);
         let (service, board) =
             Service::new(service, client.clone(), client.separate()?, histogram, &ready, orders.clone());
+        told.extend(is_told.then(|| (id, service.told())));
         services.push(service);
         boards.push(board);
     }
@@ -114,7 +118,9 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
     if let Some(address) = config.admin.address {
         let bound = admin::bind(address).await?;
         tracing::info!(address = %bound.address(), "admin pages");
-        let orders = Orders { token_file: config.admin.token_file, takers: drain::takers(order) };
+        let mut takers = drain::takers(order);
+        takers.insert("role", push::taker(told));
+        let orders = Orders { token_file: config.admin.token_file, takers };
         let pages = pages(&config.consul.address, ready, boards, &seconds, orders);
         tokio::spawn(bound.serve(pages, pages_leaving));
     } else {

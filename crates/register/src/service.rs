@@ -10,7 +10,12 @@ use crate::{
     leaving::{LeaveError, leave},
     observe::{Glance, Outlook, Witnesses, observe},
     plan::{Desired, Identity, Known},
-    probe::{any::AnyProbe, link::Address, redis::Listener},
+    probe::{
+        any::{AnyProbe, Around},
+        link::Address,
+        push::Told,
+        redis::Listener,
+    },
     readback::read_back,
     reconcile::{Actual, keep_entry},
     role::{Belief, Names, STALL},
@@ -37,6 +42,8 @@ pub struct Service {
     /// Connections of the heartbeats alone.
     beating: Client,
     address: watch::Sender<Option<String>>,
+    /// What somebody told of its role.
+    told: watch::Sender<Told>,
     outlook: Outlook,
     /// What Consul should say, after orders to drain.
     desired: watch::Sender<Desired>,
@@ -103,6 +110,7 @@ impl Service {
             client,
             beating,
             address,
+            told: watch::channel(None).0,
             outlook,
             desired,
             drain,
@@ -115,6 +123,12 @@ impl Service {
             awaited: Some(awaited),
         };
         (service, board)
+    }
+
+    /// Where its role may be told.
+    #[must_use]
+    pub fn told(&self) -> watch::Sender<Told> {
+        self.told.clone()
     }
 
     /// Keeps the service in Consul until it is time to leave, then takes it away within `limit`.
@@ -155,7 +169,8 @@ impl Service {
         let (hellos, heard) = watch::channel(Hellos::default());
         let sentinel = self.config.probe.sentinel();
         let listener = sentinel.map(|sentinel| Listener { master: sentinel.master.clone(), hellos });
-        let probe = AnyProbe::new(&self.config.probe, listener);
+        let around = Around { id: &self.config.id, listener, told: self.told.subscribe() };
+        let probe = AnyProbe::new(&self.config.probe, around);
         let orders = self.obey(me, catalog.clone());
         let witnesses = Witnesses { report: self.report.subscribe(), hellos: heard, catalog };
         let names = self.names(me);
@@ -324,7 +339,7 @@ impl Service {
         if let Some(Address::Tcp(host, port)) = self.config.probe.address()
             && !host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
         {
-            names.insert((host.clone(), *port));
+            names.insert((host, port));
         }
         Names(names)
     }

@@ -1,14 +1,15 @@
 //! The command that a template may run after its file changed.
 
-use std::{process::Stdio, time::Duration};
-use tokio::{process::Command, time::timeout};
+use daemon::child::{Running, command};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// A command: a program with arguments, or a line for the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AfterWrite {
     /// Program and arguments. A single word with blanks in it is run by `sh -c`, as in consul-template.
     pub argv: Vec<String>,
-    /// The command is killed after this time.
+    /// The command is killed after this time, with all that it started.
     pub timeout: Duration,
 }
 
@@ -41,42 +42,29 @@ pub enum CommandError {
     },
 }
 
-/// Variables with secrets of ours, which no child gets to see.
-pub(crate) const SECRETS: [&str; 3] = ["CONSUL_HTTP_TOKEN", "CONSUL_TOKEN", "CONSUL_HTTP_AUTH"];
-
-/// A child process that sees none of our secrets and does not outlive us.
-#[must_use]
-pub fn child(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    for name in SECRETS {
-        command.env_remove(name);
-    }
-    command
-}
-
 impl AfterWrite {
     /// Runs the command to its end.
     pub async fn run(&self) -> Result<(), CommandError> {
-        let command = self.argv.join(" ");
-        let mut child = match self.argv.as_slice() {
+        let line = self.argv.join(" ");
+        let mut program = match self.argv.as_slice() {
             [line] if line.contains(char::is_whitespace) => {
-                let mut shell = child("sh");
+                let mut shell = command("sh");
                 shell.arg("-c").arg(line);
                 shell
             }
             [program, arguments @ ..] => {
-                let mut direct = child(program);
+                let mut direct = command(program);
                 direct.args(arguments);
                 direct
             }
             [] => return Ok(()),
         };
-        match timeout(self.timeout, child.status()).await {
-            Err(_) => Err(CommandError::Slow { command, limit: self.timeout }),
-            Ok(Err(why)) => Err(CommandError::Start { command, why }),
+        let ended = async { Running::start(&mut program)?.end().await };
+        match timeout(self.timeout, ended).await {
+            Err(_) => Err(CommandError::Slow { command: line, limit: self.timeout }),
+            Ok(Err(why)) => Err(CommandError::Start { command: line, why }),
             Ok(Ok(status)) if status.success() => Ok(()),
-            Ok(Ok(status)) => Err(CommandError::Failed { command, status }),
+            Ok(Ok(status)) => Err(CommandError::Failed { command: line, status }),
         }
     }
 }
@@ -84,6 +72,34 @@ impl AfterWrite {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
+    #[tokio::test]
+    async fn a_command_that_is_too_slow_ends_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let line = format!("sleep 1000 & echo $! > {0}.new && mv {0}.new {0}; wait", file.display());
+        let slow = AfterWrite { argv: vec![line], timeout: Duration::from_secs(3600) };
+        let started = async {
+            while !file.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        // Given up as a time limit does it, once the grandchild runs.
+        tokio::select! {
+            _ = slow.run() => panic!("it cannot end"),
+            () = started => {}
+        }
+        let stat = Path::new("/proc").join(std::fs::read_to_string(&file).unwrap().trim()).join("stat");
+        let runs = || std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));
+        for _ in 0..1000 {
+            if !runs() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the grandchild outlived the command");
+    }
 
     async fn run(argv: &[&str], timeout_ms: u64) -> Result<(), String> {
         let argv = argv.iter().map(|word| (*word).to_owned()).collect();

@@ -63,7 +63,7 @@ fn parse(template: &TemplateConfig, env: &Arc<Environment>) -> Result<Box<dyn Te
 
 /// The environment as templates may see it.
 fn without_secrets(mut env: Environment) -> Environment {
-    crate::command::SECRETS.iter().for_each(|name| _ = env.remove(*name));
+    daemon::child::SECRETS.iter().for_each(|name| _ = env.remove(*name));
     env
 }
 

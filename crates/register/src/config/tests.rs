@@ -142,6 +142,162 @@ service "redis" {
     assert!(portless.unwrap_err().contains("port: is needed, since the probe connects to none"));
 }
 
+const KINDS: &str = r#"
+admin { address = "127.0.0.1:9500" }
+service "patroni" {
+  id = "a"
+  port = 5432
+  probe "http" {
+    url = "https://127.0.0.1:8008"
+    headers { X-Shop = "he4der" }
+    token = "t0ken"
+    tls {
+      ca_cert = "/ca.pem"
+      server_name = "pg"
+    }
+    request {
+      path = "/primary"
+      status { primary = ["200"] }
+      json { epoch = "/timeline" }
+    }
+    request {
+      path = "/replica"
+      status { replica = ["200", "210-219"] }
+    }
+  }
+}
+service "etcd" {
+  id = "b"
+  probe "http" {
+    url = "http://127.0.0.1:2379"
+    username = "u"
+    password = "pa55"
+    request {
+      path = "/v3/maintenance/status"
+      body = "{}"
+      json {
+        same = ["/leader", "/header/member_id"]
+        epoch = "/raftTerm"
+      }
+    }
+  }
+}
+service "exec" {
+  id = "c"
+  port = 1
+  probe "exec" {
+    command = ["pg-role", "-q"]
+    exit {
+      primary = ["0"]
+      replica = ["1-3"]
+    }
+    timeout = "2s"
+  }
+}
+service "stream" {
+  id = "d"
+  port = 1
+  probe "stream" {
+    command = ["watch-role"]
+    stale_after = "1m"
+  }
+}
+service "zookeeper" {
+  id = "e"
+  probe "tcp" {
+    address = "127.0.0.1:2181"
+    send = "srvr\n"
+    expect {
+      primary = "Mode: leader"
+      replica = "^Mode: \\x66ollower"
+    }
+  }
+}
+service "file" {
+  id = "f"
+  port = 1
+  probe "file" {
+    path = "/run/role"
+    stale_after = "1m"
+  }
+}
+service "push" {
+  id = "g"
+  port = 1
+  probe "push" { keep = "/var/lib/role" }
+}
+"#;
+
+#[test]
+fn every_kind_of_probe_is_read_and_shown_again() {
+    let config = load(KINDS, &[]).unwrap();
+    let ports: Vec<u16> = config.services.iter().map(|service| service.port).collect();
+    assert_eq!(ports, [5432, 2379, 1, 1, 2181, 1, 1], "a port that is connected to is the default");
+    let shown = config.show();
+    for (pointer, wanted) in [
+        ("/service/0/patroni/probe/http/url", serde_json::json!("https://127.0.0.1:8008/")),
+        ("/service/0/patroni/probe/http/headers/x-shop", "[redacted]".into()),
+        ("/service/0/patroni/probe/http/token", "[redacted]".into()),
+        ("/service/0/patroni/probe/http/tls/server_name", "pg".into()),
+        ("/service/0/patroni/probe/http/request/0/json/epoch", "/timeline".into()),
+        ("/service/0/patroni/probe/http/request/1/status/replica", serde_json::json!(["200", "210-219"])),
+        ("/service/1/etcd/probe/http/request/0/method", "POST".into()),
+        ("/service/1/etcd/probe/http/password", "[redacted]".into()),
+        ("/service/2/exec/probe/exec/exit/replica/0", "1-3".into()),
+        ("/service/2/exec/probe/exec/timeout", "2s".into()),
+        ("/service/3/stream/probe/stream/stale_after", "1m".into()),
+        ("/service/4/zookeeper/probe/tcp/send", "srvr\\n".into()),
+        ("/service/4/zookeeper/probe/tcp/expect/replica", "^Mode: follower".into()),
+        ("/service/5/file/probe/file/path", "/run/role".into()),
+        ("/service/6/push/probe/push/keep", "/var/lib/role".into()),
+    ] {
+        assert_eq!(shown.pointer(pointer), Some(&wanted), "{pointer}");
+    }
+    assert_eq!(shown.pointer("/service/5/file/probe/file/timeout"), None, "a file is not waited for");
+    for secret in ["he4der", "t0ken", "pa55"] {
+        assert!(!shown.to_string().contains(secret) && !format!("{config:?}").contains(secret));
+    }
+}
+
+#[test]
+fn mistakes_in_every_kind_of_probe() {
+    for (probe, wanted) in [
+        (r#""http" {}"#, "http.url: is needed"),
+        (r#""http" {}"#, "http.request: is needed"),
+        (r#""http" { url = "127.0.0.1:80" }"#, "http.url: expected http://HOST:PORT"),
+        (r#""http" { url = "http://u:p4ss@h" }"#, "http.url: holds a user or a password"),
+        (r#""http" { url = "http://h" tls {} }"#, "http.tls: is there, but url does not begin with https"),
+        (r#""http" { request {} }"#, "http.request: needs one sign of the role"),
+        (
+            r#""http" { request { status {} json { role = "/r" } } }"#,
+            "http.request: needs one sign of the role",
+        ),
+        (r#""http" { request { json { role = "r" } } }"#, "json.role: expected a JSON pointer"),
+        (r#""http" { request { json { same = ["/r"] } } }"#, "json.same: expected two"),
+        (r#""http" { request { status { primary = ["2xx"] } } }"#, "status.primary: expected a number"),
+        (r#""http" { request { path = "http://h" } }"#, "request.path: expected a path"),
+        (r#""http" { username = "u" }"#, "http.username: only username with password"),
+        (r#""http" { token = "u" token_file = "f" }"#, "http.token_file: is set beside token"),
+        (r#""exec" {}"#, "exec.command: is needed"),
+        (r#""exec" { command = "ls -l" }"#, "exec.command: expected a list of strings"),
+        (
+            r#""exec" { command = ["x"] exit { primary = ["1"] replica = ["0-2"] } }"#,
+            "exit.replica: names a number that means primary too",
+        ),
+        (r#""stream" { stale_after = "0s" }"#, "stream.stale_after: must be more than zero"),
+        (r#""tcp" {}"#, "tcp.address: is needed"),
+        (r#""tcp" { address = "h:1" expect {} }"#, "tcp.expect: needs primary or replica"),
+        (r#""tcp" { send = "\\q" }"#, "tcp.send: \\q means nothing"),
+        (r#""file" { timeout = "1s" }"#, "file.timeout: unknown key"),
+        (r#""push" {}"#, "admin.address: is needed: probe \"push\" is told the role there"),
+    ] {
+        let text = format!("service \"s\" {{ id = \"s\" port = 1 probe {probe} }}");
+        let mistakes = load(&text, &[]).unwrap_err();
+        assert!(mistakes.contains(wanted), "{probe}: {wanted}\n---\n{mistakes}");
+        assert!(!mistakes.contains("p4ss"), "{mistakes}");
+    }
+}
+
 #[test]
 fn all_mistakes_are_told_together() {
     let text = r#"
@@ -184,7 +340,7 @@ service "again" {
         "F:13: service.redis.probe.redis.sentinel.master: is needed",
         "F:14: service.redis.probe.redis.sentinel.addresses: \"a:1\" is there twice",
         "F:15: service.redis.probe.redis.sentinel.quorum: expected a whole number",
-        "F:21: service.other.probe.mysql: there is no probe \"mysql\"; the kinds are redis, static",
+        "F:21: service.other.probe.mysql: there is no probe \"mysql\"; the kinds are redis, http, exec, stream, tcp, file, push, static",
         "F:23: service.again.id: another service block has the id \"x\" too",
         "F:23: service.again.probe: is needed to learn the role",
     ] {

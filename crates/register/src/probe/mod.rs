@@ -1,11 +1,19 @@
 //! Looks at the instance: the door to whatever has a role.
 
 pub mod any;
+pub mod codes;
+pub mod exec;
+pub mod file;
 pub mod fixed;
+pub mod http;
 pub mod link;
+pub mod pattern;
+pub mod push;
 pub mod redis;
 pub mod remedy;
 pub mod said;
+pub mod stream;
+pub mod tcp;
 
 use crate::role::Life;
 use consul::Role;

@@ -74,6 +74,14 @@ pub fn shorten(text: &str) -> String {
     text.chars().take(80).collect()
 }
 
+/// As [`Said::read`] reads it.
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "role={}", self.word)?;
+        self.epoch.map_or(Ok(()), |epoch| write!(f, " epoch={epoch}"))
+    }
+}
+
 impl From<Said> for Look {
     fn from(Said { role, word, epoch }: Said) -> Look {
         // Such a source does not tell one life of the instance from the next.

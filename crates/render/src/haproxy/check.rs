@@ -1,6 +1,6 @@
 //! Asks HAProxy itself whether a configuration is sound, before it is put in place.
 
-use crate::command::child;
+use daemon::child::{Running, command};
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
@@ -33,15 +33,10 @@ pub(super) const LIMIT: Duration = Duration::from_secs(30);
 /// swallow the reason. Only exit code 0 is good: 2 says that nothing would listen.
 pub async fn check(binary: &Path, staged: &Path, destination: &Path) -> Result<(), CheckError> {
     let no_answer = |why: String| CheckError::NoAnswer { binary: binary.to_owned(), why };
-    let child = child(binary)
-        .arg("-c")
-        .arg("-f")
-        .arg(staged)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|e| no_answer(e.to_string()))?;
-    let output = timeout(LIMIT, child.wait_with_output())
+    let mut command = command(binary);
+    command.arg("-c").arg("-f").arg(staged).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = Running::start(&mut command).map_err(|e| no_answer(e.to_string()))?;
+    let output = timeout(LIMIT, running.output())
         .await
         .map_err(|_| no_answer(format!("no result within {LIMIT:?}")))?
         .map_err(|e| no_answer(e.to_string()))?;

@@ -2,7 +2,7 @@
 
 use crate::probe::link::{Address, Link, Tls};
 use config::{Mistakes, Section};
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 /// How a Redis is looked at.
 #[derive(Clone, Debug)]
@@ -25,8 +25,6 @@ pub struct SentinelConfig {
     pub quorum: usize,
 }
 
-pub(super) const INTERVAL: Duration = Duration::from_millis(200);
-pub(super) const TIMEOUT: Duration = Duration::from_millis(150);
 /// Far more than anybody runs: what lies above is a slip of the finger.
 const MOST_SENTINELS: i64 = 99;
 
