@@ -12,10 +12,11 @@ const DECIDING: [(&str, &[&str]); 4] = [
         "config",
         &["duration.rs", "hcl.rs", "json.rs", "layers.rs", "loose.rs", "section.rs", "similar.rs", "tree.rs"],
     ),
-    ("consul", &["cursor.rs", "error.rs", "instance.rs", "query.rs", "wire.rs"]),
+    ("consul", &["cursor.rs", "error.rs", "instance.rs", "query.rs", "rights.rs", "wire.rs"]),
     (
         "register",
         &[
+            "diagnosis.rs",
             "drift.rs",
             "plan.rs",
             "probe/codes.rs",

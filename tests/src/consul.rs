@@ -46,12 +46,22 @@ impl Agent {
 
     /// Starts a client agent that joins `server`. With a stable node id it can come back without its data.
     pub fn client(directory: &Path, server: &Agent, node_id: Option<&str>, access: Access) -> Outcome<Agent> {
-        Agent::start(directory, "consul-client", access, |_| {
-            let mut own = json!({ "retry_join": [server.gossip.address()], "retry_interval": "500ms" });
-            if let Some(id) = node_id {
-                own["node_id"] = json!(id);
-            }
-            own
+        let own = node_id.map_or(json!({}), |id| json!({ "node_id": id }));
+        Agent::client_as("consul-client", directory, server, access, own)
+    }
+
+    /// Starts a client agent with settings of its own.
+    pub fn client_as(
+        name: &str,
+        directory: &Path,
+        server: &Agent,
+        access: Access,
+        own: Value,
+    ) -> Outcome<Agent> {
+        Agent::start(directory, name, access, |_| {
+            let mut all = json!({ "retry_join": [server.gossip.address()], "retry_interval": "500ms" });
+            merge(&mut all, own.clone());
+            all
         })
     }
 
@@ -123,6 +133,25 @@ impl Agent {
     /// All entries of a service, whatever their health.
     pub async fn entries(&self, service: &str) -> Outcome<Vec<Entry>> {
         Ok(entries(&self.get(&format!("health/service/{service}")).await?))
+    }
+
+    /// Takes a token's rights away at once: it is deleted.
+    pub async fn revoke(&self, secret: &str) -> Outcome {
+        let url = format!("http://{}/v1/acl/token", self.address());
+        let own = Http::new(Some(secret))?.get(&format!("{url}/self"), ASK).await?.json()?;
+        let answer =
+            self.client.delete(&format!("{url}/{}", own["AccessorID"].as_str().unwrap_or_default())).await?;
+        when(answer.status == 200, || answer.text.clone())
+    }
+
+    /// Gives the policy of that name other rules (HCL).
+    pub async fn rule(&self, name: &str, rules: &str) -> Outcome {
+        let all = self.get("acl/policies").await?;
+        let mut all = all.as_array().into_iter().flatten();
+        let id = all.find(|policy| policy["Name"] == name).map_or(Value::Null, |policy| policy["ID"].clone());
+        let path = format!("acl/policy/{}", id.as_str().unwrap_or_default());
+        self.put(&path, json!({ "ID": id, "Name": name, "Rules": rules })).await?;
+        Ok(())
     }
 
     /// Makes a token with these rules (HCL), and gives back its secret.

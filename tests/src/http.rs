@@ -47,6 +47,11 @@ impl Http {
         self.send(self.client.put(url).body(body), Duration::from_secs(5)).await
     }
 
+    /// DELETE.
+    pub async fn delete(&self, url: &str) -> Outcome<Answer> {
+        self.send(self.client.delete(url), Duration::from_secs(5)).await
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder, limit: Duration) -> Outcome<Answer> {
         let mut request = request.timeout(limit);
         if let Some(token) = &self.token {

@@ -1,8 +1,8 @@
 //! What the stories and the demo stand on: real servers on free ports, and ways to watch them.
 //!
 //! `part` runs a program and ends it; `ports` finds room for it; `wait` polls instead of sleeping. `consul`, `redis`,
-//! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path. `fault`
-//! breaks it; `writer` and `watchers` see that from the outside, and `sightings` remembers who was master when, for
+//! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path. `issuer` makes
+//! their keys and certificates. `fault` breaks it; `writer` and `watchers` see that from the outside, and `sightings` remembers who was master when, for
 //! each of them. `arguments`, `say` and `results` are the manners of the two programs, demo and bench.
 
 mod arguments;
@@ -12,6 +12,7 @@ mod fault;
 mod front;
 pub mod haproxy;
 mod http;
+pub mod issuer;
 mod memory;
 mod part;
 mod ports;

@@ -1,7 +1,7 @@
 //! The HTTP door to one Consul agent: each call with its own time-out, each error in plain English.
 
 use crate::{
-    ClientError, ConsulSettings, Held, HeldService, Instance, Query, Registration, Status,
+    AgentSelf, ClientError, ConsulSettings, Held, HeldService, Instance, Query, Registration, Right, Status,
     access::Access,
     backoff::Backoff,
     connection::Connection,
@@ -54,8 +54,15 @@ impl Client {
 
     /// The same Consul by connections of its own, so that nothing queues behind another's calls. The token is shared.
     pub fn separate(&self) -> Result<Client, ClientError> {
-        let connection = Arc::new(Connection::new(Arc::clone(&self.settings))?);
-        Ok(Client { connection, ..self.clone() })
+        Ok(self.over(Arc::new(Connection::new(Arc::clone(&self.settings))?)))
+    }
+
+    pub(crate) fn over(&self, connection: Arc<Connection>) -> Client {
+        Client { connection, ..self.clone() }
+    }
+
+    pub(crate) fn shared_settings(&self) -> Arc<ConsulSettings> {
+        Arc::clone(&self.settings)
     }
 
     pub(crate) fn access(&self) -> &Access {
@@ -90,7 +97,7 @@ impl Client {
     pub async fn ask(&self, query: &Query, index: u64) -> Result<Answer, ClientError> {
         let mut url = match query {
             Query::Node { name: None, scope } => {
-                let own = Query::Node { name: Some(self.own_node().await?), scope: scope.clone() };
+                let own = Query::Node { name: Some(self.myself().await?.name), scope: scope.clone() };
                 self.url(&own.path(), &query.params())
             }
             _ => self.url(&query.path(), &query.params()),
@@ -178,16 +185,31 @@ impl Client {
         if reply.status.is_success() { Ok(()) } else { Err(reply.refused(asked)) }
     }
 
-    async fn own_node(&self) -> Result<String, ClientError> {
+    /// Whose answers these are.
+    pub async fn myself(&self) -> Result<AgentSelf, ClientError> {
         let asked = "GET agent/self";
         let request = self.request(Method::GET, self.url(&["agent", "self"], &[]));
         let reply = self.send(request, asked, LOCAL).await?;
         if reply.status != StatusCode::OK {
             return Err(reply.refused(asked));
         }
-        let value = wire::parse(&reply.body).map_err(|e| self.not_consul(asked, e.to_string()))?;
-        let name = value["Config"]["NodeName"].as_str();
-        name.map(str::to_owned).ok_or_else(|| self.not_consul(asked, "it names no node".into()))
+        AgentSelf::read(&reply.body).map_err(|why| self.not_consul(asked, why))
+    }
+
+    /// Which of these rights the token has, in their order; all, where Consul does not ask for any.
+    pub async fn may(&self, rights: &[Right]) -> Result<Vec<bool>, ClientError> {
+        let asked = "POST internal/acl/authorize";
+        let request = self.request(Method::POST, self.url(&["internal", "acl", "authorize"], &[]));
+        let reply = self.send(request.body(Right::body(rights).to_string()), asked, LOCAL).await?;
+        match reply.status {
+            StatusCode::UNAUTHORIZED if reply.text().contains("disabled") => Ok(vec![true; rights.len()]),
+            StatusCode::OK => {
+                let body = wire::parse(&reply.body).map_err(|e| self.not_consul(asked, e.to_string()))?;
+                let shape = || self.not_consul(asked, "it does not answer each question".into());
+                Right::allowed(rights, &body).ok_or_else(shape)
+            }
+            _ => Err(reply.refused(asked)),
+        }
     }
 
     async fn put(&self, path: &[&str], body: Option<Value>, limit: Duration) -> Result<(), ClientError> {

@@ -8,6 +8,7 @@ use crate::{
 use reqwest::Url;
 use std::{
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -21,6 +22,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct Connection {
     settings: Arc<ConsulSettings>,
     base: Url,
+    via: Option<IpAddr>,
     state: Mutex<State>,
 }
 
@@ -33,18 +35,23 @@ struct State {
 
 impl Connection {
     pub(crate) fn new(settings: Arc<ConsulSettings>) -> Result<Connection, ClientError> {
+        Connection::via(settings, None)
+    }
+
+    /// Connections to one of the addresses that the host's name stands for.
+    pub(crate) fn via(settings: Arc<ConsulSettings>, via: Option<IpAddr>) -> Result<Connection, ClientError> {
         let wrong = |e| ClientError::Setup(format!("`{}` is no address: {e}", settings.address));
         let unix = settings.address.starts_with("unix://");
         let base = if unix { "http://localhost" } else { &settings.address };
         let mut base = Url::parse(base).map_err(wrong)?;
         let files = if base.scheme() == "https" { Files::read(&settings.ssl)? } else { Files::default() };
-        let http = build(&settings, &base, &files)?;
+        let http = build(&settings, &base, &files, via)?;
         if let Some(name) = &settings.ssl.server_name {
             let wrong = |e| ClientError::Setup(format!("ssl.server_name `{name}` is no host name: {e}"));
             base.set_host(Some(name)).map_err(wrong)?;
         }
         let state = Mutex::new(State { http, files, looked: Instant::now(), trouble: None });
-        Ok(Connection { settings, base, state })
+        Ok(Connection { settings, base, via, state })
     }
 
     /// Where paths begin.
@@ -71,7 +78,7 @@ impl Connection {
         if files != state.files {
             // The name in the certificate is in the base by now, the host is what the settings say.
             let there = Url::parse(&self.settings.address).unwrap_or_else(|_| self.base());
-            state.http = build(&self.settings, &there, &files)?;
+            state.http = build(&self.settings, &there, &files, self.via)?;
             state.files = files;
             tracing::info!("the certificates changed; new connections to Consul use them");
         }
@@ -80,7 +87,12 @@ impl Connection {
 }
 
 /// With a `server_name`, requests go to that name, which is looked up as the host of `there`.
-fn build(settings: &ConsulSettings, there: &Url, files: &Files) -> Result<reqwest::Client, ClientError> {
+fn build(
+    settings: &ConsulSettings,
+    there: &Url,
+    files: &Files,
+    via: Option<IpAddr>,
+) -> Result<reqwest::Client, ClientError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(15))
@@ -93,13 +105,14 @@ fn build(settings: &ConsulSettings, there: &Url, files: &Files) -> Result<reqwes
     }
     if there.scheme() == "https" {
         builder = files.apply(builder, &settings.ssl)?;
-        if settings.ssl.server_name.is_some() {
-            let host = there.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            builder = builder.dns_resolver(Alias { host });
-        }
     } else {
         // Without TLS, a machine that has no authorities installed is fine.
         builder = builder.tls_certs_only([]);
+    }
+    let named = there.host_str().map(|host| host.trim_matches(['[', ']']).to_owned());
+    let host = via.map(|ip| ip.to_string()).or(named.filter(|_| settings.ssl.server_name.is_some()));
+    if let Some(host) = host {
+        builder = builder.dns_resolver(Alias { host });
     }
     let why =
         |e| ClientError::Setup(format!("TLS to Consul cannot be set up: {}", crate::error::deepest(&e)));

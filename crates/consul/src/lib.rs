@@ -1,10 +1,12 @@
 //! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`), what the
 //! bytes mean (`wire`), what both programs agree on (`instance`), the HTTP calls (`client`) with their connections
-//! (`connection`, `tls`), and as whom they are made (`access`, `login`).
+//! (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may (`rights`), and who answers
+//! (`agents`).
 //!
 //! Nothing here knows of processes, Redis or HAProxy.
 
 mod access;
+pub mod agents;
 pub mod backoff;
 pub mod client;
 mod connection;
@@ -14,16 +16,19 @@ pub mod instance;
 pub mod login;
 pub mod query;
 pub mod registration;
+pub mod rights;
 pub mod settings;
 mod tls;
 pub mod watch;
 pub mod wire;
 
+pub use agents::AgentSelf;
 pub use client::{Answer, Client};
 pub use error::ClientError;
 pub use instance::{Instance, Role};
 pub use login::Session;
 pub use query::Query;
 pub use registration::{Held, HeldService, Registration, Status, TtlCheck};
+pub use rights::Right;
 pub use settings::ConsulSettings;
 pub use watch::{Watched, watch};

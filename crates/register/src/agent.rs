@@ -1,9 +1,13 @@
 //! The local Consul agent, as this crate needs it: the door through which everything is written and read back.
 
-use consul::{Client, ClientError, Held, Instance, Registration, Status};
+use crate::{diagnosis::Witness, several::Answering};
+use consul::{
+    Client, ClientError, Held, Instance, Query, Registration, Right, Status,
+    rights::Access::{Read, Write},
+};
 use daemon::clock::Moment;
-use std::{future::Future, time::Duration};
-use tokio::sync::watch;
+use std::{future::Future, sync::OnceLock, time::Duration};
+use tokio::{sync::watch, time::timeout};
 
 /// The local Consul agent.
 pub trait Agent: Send + Sync {
@@ -22,6 +26,8 @@ pub trait Agent: Send + Sync {
     fn held(&self, id: &str, hash: Option<&str>) -> impl Future<Output = Result<Held, Refusal>> + Send;
     /// What others see in the catalog.
     fn instances(&self, service: &str) -> impl Future<Output = Result<Vec<Instance>, Refusal>> + Send;
+    /// What may explain that others see something else; `node` is where they see it.
+    fn witness(&self, service: &str, node: Option<&str>) -> impl Future<Output = Witness> + Send;
 }
 
 /// Why the agent did not do as asked.
@@ -50,6 +56,9 @@ pub struct ConsulAgent {
     client: Client,
     service: String,
     looked: Option<Looked>,
+    answering: Option<watch::Receiver<Answering>>,
+    /// Set once something was registered: from then on, keeping it true comes first.
+    registered: OnceLock<()>,
 }
 
 /// Until when a look is good for what is said of the instance.
@@ -69,11 +78,20 @@ impl Looked {
     }
 }
 
+/// How long it is waited for to know who answers; it is asked for at the start.
+const ASKED: Duration = Duration::from_secs(5);
+
 impl ConsulAgent {
     /// Speaks of `service` over `client`.
     #[must_use]
     pub fn new(client: Client, service: &str) -> Self {
-        Self { client, service: service.to_owned(), looked: None }
+        Self {
+            client,
+            service: service.to_owned(),
+            looked: None,
+            answering: None,
+            registered: OnceLock::new(),
+        }
     }
 
     /// Says nothing good of the instance when it was not looked at for long.
@@ -85,6 +103,25 @@ impl ConsulAgent {
 
     fn recently(&self) -> Result<(), Refusal> {
         self.looked.as_ref().map_or(Ok(()), Looked::recently)
+    }
+
+    /// Begins to register only where one agent answers.
+    #[must_use]
+    pub fn with_one(self, answering: watch::Receiver<Answering>) -> Self {
+        Self { answering: Some(answering), ..self }
+    }
+
+    async fn one_agent(&self) -> Result<(), Refusal> {
+        let first = self.registered.get().is_none();
+        let Some(mut answering) = self.answering.clone().filter(|_| first) else { return Ok(()) };
+        let asked = answering.wait_for(|answering| *answering != Answering::Unasked);
+        let _asked_in_time = timeout(ASKED, asked).await.is_ok();
+        let answering = answering.borrow();
+        match (&*answering, answering.refusal(&self.client.settings().address)) {
+            (_, Some(several)) => Err(Refusal::Wrong(several)),
+            (Answering::Away(why), _) => Err(Refusal::Trouble(why.clone())),
+            _ => Ok(()),
+        }
     }
 
     fn refusal(&self, deed: &str, error: &ClientError) -> Refusal {
@@ -101,8 +138,11 @@ impl ConsulAgent {
 
 impl Agent for ConsulAgent {
     async fn register(&self, entry: &Registration) -> Result<(), Refusal> {
+        self.one_agent().await?;
         self.recently()?;
-        self.client.register(entry).await.map_err(|e| self.refusal("register", &e))
+        self.client.register(entry).await.map_err(|e| self.refusal("register", &e))?;
+        _ = self.registered.set(());
+        Ok(())
     }
 
     async fn beat(&self, check: &str, status: Status, output: &str) -> Result<(), Refusal> {
@@ -122,6 +162,26 @@ impl Agent for ConsulAgent {
 
     async fn instances(&self, service: &str) -> Result<Vec<Instance>, Refusal> {
         self.client.instances(service).await.map_err(|e| self.refusal("read", &e))
+    }
+
+    async fn witness(&self, service: &str, node: Option<&str>) -> Witness {
+        let agent = self.client.myself().await.ok();
+        let name = agent.as_ref().map(|agent| agent.name.clone());
+        let seen = name.as_deref().or(node).unwrap_or(service);
+        let rights = [Right::service(Write, service), Right::service(Read, service), Right::node(Read, seen)];
+        let may = self.client.may(&rights).await.unwrap_or_default();
+        let scope = consul::query::Scope::default();
+        let known = match name {
+            Some(_) => self.client.ask(&Query::Node { name, scope }, 0).await.ok(),
+            None => None,
+        };
+        let id = known.and_then(|known| known.value["Node"]["ID"].as_str().map(str::to_owned));
+        Witness {
+            may_write: may.first().copied(),
+            may_see: may.get(1..).filter(|may| !may.is_empty()).map(|may| may.iter().all(|may| *may)),
+            agent,
+            catalogs_id: id.filter(|id| !id.is_empty()),
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the agent says against what the catalog says: a `200 OK` from the agent does not mean that others see it.
 
-use crate::plan::Known;
+use crate::{
+    diagnosis::{Cause, several},
+    plan::Known,
+};
 use consul::{Instance, Status, instance::meta, wire};
 use serde_json::Value;
 use std::time::Duration;
@@ -50,6 +53,10 @@ pub struct Drift {
     pub catalog_says: Option<String>,
     /// What may be behind a difference, and what to do.
     pub hint: Option<String>,
+    /// The reason, once it was found out.
+    pub cause: Option<Cause>,
+    /// The catalog's rows under our id.
+    pub rows: Vec<Instance>,
     /// Since when both differ, and the same in Unix milliseconds.
     pub since: Option<(Instant, f64)>,
 }
@@ -58,11 +65,22 @@ pub struct Drift {
 pub const GRACE: Duration = Duration::from_secs(2);
 
 impl Drift {
-    /// Carries over since when both differ.
+    /// Carries over since when both differ, and why as far as it was found out.
     #[must_use]
     pub fn after(self, before: &Drift, now: (Instant, f64)) -> Drift {
         let since = self.state.lies().then(|| before.since.unwrap_or(now));
-        Drift { since, ..self }
+        let next = Drift { since, ..self };
+        match before.cause.clone().filter(|_| next.state.lies() && next.cause.is_none()) {
+            Some(cause) => Drift { hint: before.hint.clone(), cause: Some(cause), ..next },
+            None => next,
+        }
+    }
+
+    /// The same with its reason, or without one.
+    #[must_use]
+    pub fn explained(self, cause: Option<Cause>, service: &str) -> Drift {
+        let hint = cause.as_ref().map(|cause| cause.remedy(service)).or_else(|| self.hint.clone());
+        Drift { cause, hint, ..self }
     }
 
     /// Whether both have differed for longer than a change needs.
@@ -92,11 +110,14 @@ pub fn compare(check: &str, known: &Known, said: Option<Status>, rows: Option<&V
         .filter(|(row, _)| row.id == held.id)
         .collect();
     let sides: Vec<Side> = ours.iter().map(|(row, status)| Side::of(row, status.clone())).collect();
-    let drift = Drift { agent_says: Some(agent.to_string()), ..Drift::default() };
+    let rows_of_ours = ours.iter().map(|(row, _)| row.clone()).collect();
+    let drift = Drift { agent_says: Some(agent.to_string()), rows: rows_of_ours, ..Drift::default() };
     if let Some(at) = sides.iter().position(|side| side.same(&agent)) {
         let other = ours.iter().enumerate().find(|(place, _)| *place != at);
         let hint = other.map(|(_, (row, _))| ghost(row));
-        return Drift { state: Sync::InSync, catalog_says: Some(sides[at].to_string()), hint, ..drift };
+        let cause = several(&drift.rows);
+        let said = Some(sides[at].to_string());
+        return Drift { state: Sync::InSync, catalog_says: said, hint, ..drift }.explained(cause, &held.name);
     }
     match sides.first() {
         None => Drift { state: Sync::Missing, hint: Some(missing(&held.name, rows.is_empty())), ..drift },

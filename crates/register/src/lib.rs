@@ -12,17 +12,19 @@
 //! | [`observe`] | is the loop around these four; |
 //! | [`reconcile`] | makes the agent hold the wanted entry, |
 //! | [`beat`] | tells its check how the instance is, |
-//! | [`readback`] | and holds the catalog against the agent ([`drift`]); |
+//! | [`readback`] | and holds the catalog against the agent ([`drift`]), and finds out why they differ ([`diagnosis`]); |
 //! | [`leaving`] | takes the entry away at the end. |
 //!
 //! [`failover`] stands beside this way: an order by hand, carried out once.
 //!
 //! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`words`], [`status`] and
-//! [`metrics`] are what the name says. [`agent`] is the door to Consul.
+//! [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
+//! behind which several agents answer.
 
 pub mod agent;
 pub mod beat;
 pub mod config;
+pub mod diagnosis;
 pub mod drain;
 pub mod drift;
 pub mod failover;
@@ -39,6 +41,7 @@ pub mod reconcile;
 pub mod role;
 pub mod sentinel;
 pub mod service;
+pub mod several;
 pub mod status;
 pub mod words;
 
@@ -56,6 +59,7 @@ use drain::Order;
 use metrics::ProbeSeconds;
 use probe::push;
 use service::Service;
+use several::Answering;
 use status::Board;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
@@ -101,14 +105,16 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
     let client = Client::new(&config.consul)?;
     let session = Session::start(&client);
     let (order, orders) = watch::channel(Order::default());
+    let answering = watch::Sender::new(Answering::default());
     let mut services = vec![];
     let mut boards = vec![];
     let mut told = BTreeMap::new();
     for service in config.services {
         let (id, is_told) = (service.id.clone(), service.probe.is_told());
         let histogram = seconds.of(&service.name, &service.id);
-        let (service, board) =
-            Service::new(service, client.clone(), client.separate()?, histogram, &ready, orders.clone());
+        let clients = (client.clone(), client.separate()?);
+        let heard = (answering.subscribe(), orders.clone());
+        let (service, board) = Service::new(service, clients, heard, histogram, &ready);
         told.extend(is_told.then(|| (id, service.told())));
         services.push(service);
         boards.push(board);
@@ -126,6 +132,7 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
     } else {
         drop(pages_leaving);
     }
+    tokio::spawn(async move { several::ask(&client, &answering).await });
     let exit = keep(services, leaving, config.leave_timeout).await;
     if exit == Exit::Done {
         // An agent that still has to bring news of ours to the servers would need the token for it.

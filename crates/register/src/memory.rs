@@ -2,6 +2,7 @@
 
 use crate::{
     agent::{Agent, Refusal},
+    diagnosis::Witness,
     plan::tests::held,
 };
 use consul::{Held, Instance, Registration, Status};
@@ -33,6 +34,7 @@ struct Inside {
     slow: Duration,
     rewrites: Option<Registration>,
     ghosts: Vec<Instance>,
+    witness: Witness,
 }
 
 #[derive(Clone, Debug)]
@@ -84,6 +86,11 @@ impl Memory {
     /// Rows that stay in the catalog whatever the agent holds.
     pub(crate) fn ghosts(&self, rows: Vec<Instance>) {
         self.inside().ghosts = rows;
+    }
+
+    /// What may explain a difference.
+    pub(crate) fn witness(&self, witness: Witness) {
+        self.inside().witness = witness;
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
@@ -167,5 +174,9 @@ impl Agent for Memory {
             status: entry.check.status.word().into(),
         });
         Ok(ours.chain(inside.ghosts.iter().cloned()).collect())
+    }
+
+    async fn witness(&self, _: &str, _: Option<&str>) -> Witness {
+        self.inside().witness.clone()
     }
 }

@@ -116,6 +116,12 @@ impl Collector for Boards {
         let drift =
             ("catalog_drift", "1 if the catalog has shown something else than the agent for over 2 s");
         self.each(out, Gauge, drift, |board| flag(board.drift.borrow().lasts(now)))?;
+        let since =
+            ("catalog_drift_seconds", "For how long the catalog has shown something else than the agent");
+        self.each(out, Gauge, since, |board| {
+            let since = board.drift.borrow().since;
+            Some(since.map_or(0.0, |(since, _)| (now - since).as_secs_f64()))
+        })?;
         let ack = ("last_ack_timestamp_seconds", "When the agent last accepted a heartbeat, since 1970");
         self.each(out, Gauge, ack, |board| board.beats.borrow().beat_ms.map(|millis| millis / 1000.0))
     }
@@ -141,6 +147,7 @@ mod tests {
             "rolecall_register_beats_total{service=\"redis\",id=\"redis-0\"} 10",
             "rolecall_register_beat_failures_total{service=\"redis\",id=\"redis-0\"} 1",
             "rolecall_register_catalog_drift{service=\"redis\",id=\"redis-0\"} 0",
+            "rolecall_register_catalog_drift_seconds{service=\"redis\",id=\"redis-0\"} 0",
             "rolecall_register_last_ack_timestamp_seconds{service=\"redis\",id=\"redis-0\"} 5",
         ] {
             assert!(text.lines().any(|found| found.starts_with(line)), "{line}\n---\n{text}");

@@ -1,27 +1,36 @@
 //! Follows what others see of this instance in the catalog, and holds it against what the agent says.
 
 use crate::{
+    agent::Agent,
     beat::Beats,
+    diagnosis::{Cause, cause},
     drift::{Drift, GRACE, compare},
     reconcile::Actual,
 };
 use consul::Watched;
 use daemon::clock::unix_millis;
+use std::time::Duration;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
-/// Compares whenever one side changes, until the sender of `actual` is gone.
+/// How often it is found out anew why the catalog lies: somebody is mending it.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Compares whenever one side changes, until the sender of `actual` is gone, and asks `agent` for the reason of what
+/// lasts.
 pub async fn read_back(
-    id: &str,
+    agent: &impl Agent,
+    (service, id): (&str, &str),
     check: &str,
     mut catalog: watch::Receiver<Watched>,
     mut actual: watch::Receiver<Actual>,
     mut beats: watch::Receiver<Beats>,
     drift: &watch::Sender<Drift>,
 ) {
-    let mut told = false;
+    let mut told = Told::default();
+    let mut ask = None;
     loop {
         let found = {
             let (seen, is, said) =
@@ -32,9 +41,17 @@ pub async fn read_back(
             }
         };
         let now = Instant::now();
-        let next = found.after(&drift.borrow(), (now, unix_millis()));
-        told = tell(id, &next, told, now);
-        let grace = next.since.map(|(since, _)| since + GRACE).filter(|_| !told);
+        let mut next = found.after(&drift.borrow(), (now, unix_millis()));
+        if next.lasts(now) && ask.is_none_or(|ask| now >= ask) {
+            let node = next.rows.first().map(|row| row.node.as_str());
+            let witness = agent.witness(service, node).await;
+            let lasted = next.since.map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            let why = cause(&next.rows, &witness, lasted);
+            next = next.explained(why, service);
+            ask = Some(Instant::now() + AGAIN);
+        }
+        told.tell(id, &next, now);
+        let wake = next.since.map(|(since, _)| ask.map_or(since + GRACE, |ask| ask.max(since + GRACE)));
         drift.send_if_modified(|known| {
             let news = *known != next;
             *known = next;
@@ -44,40 +61,44 @@ pub async fn read_back(
             Ok(()) = catalog.changed() => {}
             changed = actual.changed() => if changed.is_err() { return },
             Ok(()) = beats.changed() => {}
-            () = sleep_until(grace.unwrap_or(now)), if grace.is_some() => {}
+            () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
         }
     }
 }
 
-/// Warns once of a lie that lasts; true while it does.
-fn tell(id: &str, drift: &Drift, told: bool, now: Instant) -> bool {
-    let lasts = drift.lasts(now);
-    let shown = |says: &Option<String>| says.clone().unwrap_or_else(|| "nothing".into());
-    if lasts && !told {
-        let (agent, catalog) = (shown(&drift.agent_says), shown(&drift.catalog_says));
+/// What the log was told, so that it is told once.
+#[derive(Default)]
+struct Told {
+    lasts: bool,
+    cause: Option<Cause>,
+}
+
+impl Told {
+    fn tell(&mut self, id: &str, drift: &Drift, now: Instant) {
+        let before = std::mem::replace(self, Told { lasts: drift.lasts(now), cause: drift.cause.clone() });
+        let says = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".into());
         let hint = drift.hint.as_deref().unwrap_or_default();
-        tracing::warn!(
-            id,
-            agent_says = agent,
-            catalog_says = catalog,
-            hint,
-            "others do not see what the agent says"
-        );
-    } else if told && !lasts {
-        tracing::info!(
-            id,
-            state = drift.state.word(),
-            "the catalog says what the agent says, or is not known"
-        );
+        let cause = drift.cause.as_ref().map(Cause::word);
+        if self.lasts && (!before.lasts || self.cause != before.cause) {
+            let (agent, catalog) = (says(&drift.agent_says), says(&drift.catalog_says));
+            let since = drift.since.map_or(0, |(since, _)| (now - since).as_secs());
+            tracing::warn!(id, cause, hint, "agent says {agent}, catalog says {catalog} since {since} s");
+        } else if self.cause.is_some() && self.cause != before.cause {
+            tracing::warn!(id, cause, hint, "the catalog shows this entry more than once");
+        } else if before.lasts && !self.lasts {
+            let state = drift.state.word();
+            tracing::info!(id, state, "the catalog says what the agent says, or is not known");
+        }
     }
-    lasts
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        diagnosis::Witness,
         drift::Sync,
+        memory::Memory,
         plan::{
             desired,
             tests::{entry, held, me, seen},
@@ -93,12 +114,22 @@ mod tests {
         let (actual, is) = watch::channel(Actual::default());
         let (beats, said) = watch::channel(Beats::default());
         let (tell, mut drift) = watch::channel(Drift::default());
-        tokio::spawn(async move { read_back("redis-0", "c", rows, is, said, &tell).await });
+        let agent = Memory::default();
+        agent.witness(Witness { may_write: Some(false), ..Witness::default() });
+        tokio::spawn(
+            async move { read_back(&agent, ("redis", "redis-0"), "c", rows, is, said, &tell).await },
+        );
 
         actual.send_modify(|actual| actual.known = held(&entry(&desired(&me(), &seen(Role::Master)))));
         catalog.send_modify(|catalog| catalog.value = Some(Arc::new(json!([]))));
         let began = drift.wait_for(|drift| drift.state == Sync::Missing).await.unwrap().since.unwrap().0;
         assert_eq!(began, Instant::now());
+        let named = drift.wait_for(|drift| drift.cause.is_some()).await.unwrap().clone();
+        assert_eq!(
+            (named.cause, began.elapsed()),
+            (Some(Cause::LostRight), GRACE),
+            "a reason is looked for once it lasts"
+        );
 
         catalog.send_modify(|catalog| catalog.trouble = Some("down".into()));
         let unknown = drift.wait_for(|drift| drift.state == Sync::Unknown).await.unwrap().clone();

@@ -20,6 +20,7 @@ use crate::{
     reconcile::{Actual, keep_entry},
     role::{Belief, Names, STALL},
     sentinel::{Report, ask::ask_all, hello::Hellos},
+    several::Answering,
     status::Board,
 };
 use consul::{Client, Query, Watched};
@@ -41,6 +42,7 @@ pub struct Service {
     client: Client,
     /// Connections of the heartbeats alone.
     beating: Client,
+    answering: watch::Receiver<Answering>,
     address: watch::Sender<Option<String>>,
     /// What somebody told of its role.
     told: watch::Sender<Told>,
@@ -61,11 +63,10 @@ impl Service {
     /// Prepares one service; the board shows it from now on.
     pub fn new(
         config: ServiceConfig,
-        client: Client,
-        beating: Client,
+        (client, beating): (Client, Client),
+        (answering, orders): (watch::Receiver<Answering>, watch::Receiver<Order>),
         seconds: Histogram,
         ready: &Ready,
-        orders: watch::Receiver<Order>,
     ) -> (Service, Board) {
         let sentinels = config.probe.sentinel();
         let asked = sentinels.iter().flat_map(|sentinel| &sentinel.sentinels);
@@ -94,6 +95,8 @@ impl Service {
             actual: actual_board,
             beats: beats_board,
             drift: drift_board,
+            answering: answering.clone(),
+            consul: client.settings().address.clone(),
         };
         let awaited = [
             ready.await_for(format!(
@@ -109,6 +112,7 @@ impl Service {
             config,
             client,
             beating,
+            answering,
             address,
             told: watch::channel(None).0,
             outlook,
@@ -162,7 +166,9 @@ impl Service {
         told: &watch::Sender<Option<Instant>>,
     ) {
         let looked = self.looked();
-        let entry_agent = ConsulAgent::new(self.client.clone(), &me.service).only_after(looked.clone());
+        let entry_agent = ConsulAgent::new(self.client.clone(), &me.service)
+            .only_after(looked.clone())
+            .with_one(self.answering.clone());
         let beat_agent = ConsulAgent::new(self.beating.clone(), &me.service).only_after(looked);
         let wish = || self.desired.subscribe();
         let (beats, actual) = (self.beats.subscribe(), self.actual.subscribe());
@@ -234,7 +240,9 @@ impl Service {
                 ask_all(sentinel.sentinels, sentinel.master, belief, &self.report).await;
             }
         };
-        let reading = read_back(&me.id, &check, catalog, actual, beats, &self.drift);
+        let agent = ConsulAgent::new(self.client.clone(), &me.service);
+        let who = (me.service.as_str(), me.id.as_str());
+        let reading = read_back(&agent, who, &check, catalog, actual, beats, &self.drift);
         tokio::join!(asking, reading, self.hold(&me.id));
         std::future::pending().await
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     beat::Beats,
+    diagnosis::Cause,
     drain::Drain,
     drift::Drift,
     observe::Glance,
@@ -9,6 +10,7 @@ use crate::{
     reconcile::Actual,
     role::Belief,
     sentinel::Report,
+    several::Answering,
     words::Words,
 };
 use serde_json::{Value, json};
@@ -45,6 +47,10 @@ pub struct Board {
     pub beats: watch::Receiver<Beats>,
     /// The catalog against the agent.
     pub drift: watch::Receiver<Drift>,
+    /// Who answers at Consul's address.
+    pub answering: watch::Receiver<Answering>,
+    /// Consul's address.
+    pub consul: String,
 }
 
 impl Board {
@@ -74,7 +80,8 @@ impl Board {
     /// Why Consul does not do as asked; `None` when it does.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let registering = self.actual.borrow().error.clone();
+        let refused = self.answering.borrow().refusal(&self.consul);
+        let registering = refused.or_else(|| self.actual.borrow().error.clone());
         registering.or_else(|| self.beats.borrow().error.clone())
     }
 
@@ -148,6 +155,8 @@ fn catalog(drift: &Drift) -> Value {
         "agent_says": drift.agent_says,
         "catalog_says": drift.catalog_says,
         "since_ms": drift.since.map(|(_, millis)| millis),
+        "since_s": drift.since.map(|(since, _)| since.elapsed().as_secs()),
+        "cause": drift.cause.as_ref().map(Cause::word),
         "hint": drift.hint,
     })
 }
@@ -226,6 +235,8 @@ pub(crate) mod tests {
             actual: rx(actual),
             beats: rx(beats),
             drift: rx(Drift::default()),
+            answering: rx(Answering::default()),
+            consul: "http://127.0.0.1:8500".into(),
         }
     }
 

@@ -1,0 +1,135 @@
+//! Ways to Consul: TLS with certificates that change on the disk, a unix socket, and one that is refused: a balancer
+//! before several agents.
+
+use std::{fs, path::Path};
+
+use serde_json::{Value, json};
+use tests::{
+    Outcome, PATIENCE, Part, Port, Recipe, Rolecall,
+    consul::{Access, Agent},
+    issuer::Issuer,
+    redis::Redis,
+    stack::{SERVICE, register_config},
+    until, when,
+};
+
+fn in_sync(s: &Value) -> bool {
+    s["services"][0]["agent"]["state"] == "in sync" && s["services"][0]["catalog"]["state"] == "in sync"
+}
+
+async fn logged(part: &Part, words: &str) -> Outcome {
+    until(format!("the log to say `{words}`"), PATIENCE, async || {
+        when(part.log().contains(words), || part.tail())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_certificates_are_used_and_bad_ones_are_not() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let home = directory.path();
+    let (issuer, stranger) = (Issuer::new(home, "issuer")?, Issuer::new(home, "stranger")?);
+    let (https, own) = (Port::lease()?, issuer.certificate("agent")?);
+    let server = Agent::server(home, Access::Open)?;
+    let tls = json!({
+        "ports": { "https": https.number() }, "ca_file": issuer.authority(), "cert_file": own, "key_file": own,
+        "verify_incoming_https": true,
+    });
+    let agent = Agent::client_as("consul-client", home, &server, Access::Open, tls)?;
+    let redis = Redis::server("redis-0", home, None)?;
+    tokio::try_join!(server.ready(), agent.ready(), redis.ready())?;
+
+    let shown = home.join("client.pem");
+    fs::copy(stranger.certificate("client")?, &shown)?;
+    let ssl = format!(
+        "consul {{\n  ssl {{\n    ca_cert = \"{}\"\n    cert = \"{}\"\n  }}",
+        issuer.authority().display(),
+        shown.display()
+    );
+    let config = register_config(&https.address().to_string(), "redis-0", redis.port(), &[]);
+    let config = config.replacen("consul {", &ssl, 1);
+    let register = Rolecall::start("register", "register", home, &config, vec![])?;
+    let refused =
+        |s: &Value| s["consul"]["trouble"].as_str().is_some_and(|told| told.contains("cannot be reached"));
+    register.shows("that the agent does not take a stranger's certificate", PATIENCE, refused).await?;
+
+    fs::copy(issuer.certificate("client")?, &shown)?;
+    register.shows("its entry in Consul", PATIENCE, in_sync).await?;
+    logged(&register.part, "the certificates changed").await?;
+
+    fs::write(&shown, "no certificate")?;
+    logged(&register.part, "going on with the old ones").await?;
+    redis.ask::<()>(redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1)).await?;
+    until("the new role in the catalog", PATIENCE, async || {
+        let entries = server.entries(SERVICE).await?;
+        when(entries.iter().any(|entry| entry.is("replica")), || format!("{entries:?}"))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_unix_socket_is_a_way_too() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let home = directory.path();
+    let server = Agent::server(home, Access::Open)?;
+    let (redis, socket) = (Redis::server("redis-0", home, None)?, home.join("consul.sock"));
+    let http = format!("127.0.0.1 unix://{}", socket.display());
+    let agent = Agent::client_as(
+        "consul-client",
+        home,
+        &server,
+        Access::Open,
+        json!({ "addresses": { "http": http } }),
+    )?;
+    tokio::try_join!(server.ready(), agent.ready(), redis.ready())?;
+    let config = register_config(&format!("unix://{}", socket.display()), "redis-0", redis.port(), &[]);
+    let register = Rolecall::start("register", "register", home, &config, vec![])?;
+    register.shows("its entry in Consul", PATIENCE, in_sync).await.map(drop)
+}
+
+fn balancer(home: &Path, front: &Port, agents: &[&Agent]) -> Outcome<Part> {
+    let servers: String = agents
+        .iter()
+        .enumerate()
+        .map(|(n, agent)| format!("    server agent{n} {}\n", agent.address()))
+        .collect();
+    let config = format!(
+        "defaults\n    timeout connect 2s\n    timeout client 1m\n    timeout server 1m\n\
+         listen consul\n    bind {}\n    balance roundrobin\n{servers}",
+        front.address()
+    );
+    let file = home.join("balancer.cfg");
+    fs::write(&file, config)?;
+    Recipe::new("balancer", "haproxy", home, ["-db".as_ref(), "-f".as_ref(), file.as_os_str()]).start()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_agents_behind_one_name_are_refused() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let home = directory.path();
+    let server = Agent::server(home, Access::Open)?;
+    let agents = ["one", "two"].map(|name| Agent::client_as(name, home, &server, Access::Open, json!({})));
+    let [one, two] = agents;
+    let (one, two, redis) = (one?, two?, Redis::server("redis-0", home, None)?);
+    tokio::try_join!(server.ready(), one.ready(), two.ready(), redis.ready())?;
+    let front = Port::lease()?;
+    let mut both = balancer(home, &front, &[&one, &two])?;
+    let config = register_config(&front.address().to_string(), "redis-0", redis.port(), &[]);
+    let register = Rolecall::start("register", "register", home, &config, vec![])?;
+    let refused = |s: &Value| {
+        s["consul"]["trouble"].as_str().is_some_and(|told| told.contains("several agents answer"))
+    };
+    let status = register.shows("that it refuses several agents", PATIENCE, refused).await?;
+    assert!(
+        status["consul"]["trouble"]
+            .as_str()
+            .is_some_and(|told| told.contains("one (") && told.contains("two ("))
+    );
+    logged(&register.part, "several agents answer").await?;
+    assert_eq!(register.page("readyz").await?.0, 503);
+    assert_eq!(server.entries(SERVICE).await?, []);
+
+    both.kill()?;
+    let _only = balancer(home, &front, &[&one])?;
+    register.shows("its entry in Consul", PATIENCE, in_sync).await.map(drop)
+}
