@@ -23,3 +23,4 @@ mod reloads;
 mod rooms;
 mod sigterm;
 mod sweeps;
+mod systemd;

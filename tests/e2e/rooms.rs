@@ -23,6 +23,7 @@ const DECIDING: [(&str, &[&str]); 4] = [
             "probe/http/answer.rs",
             "probe/pattern.rs",
             "probe/said.rs",
+            "pulse.rs",
             "role.rs",
             "role/ballot.rs",
             "sentinel/hello.rs",

@@ -17,8 +17,8 @@
 //!
 //! [`failover`] stands beside this way: an order by hand, carried out once.
 //!
-//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`words`], [`status`] and
-//! [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
+//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`words`], [`pulse`], [`status`]
+//! and [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
 //! behind which several agents answer.
 
 pub mod agent;
@@ -36,6 +36,7 @@ pub mod metrics;
 pub mod observe;
 pub mod plan;
 pub mod probe;
+pub mod pulse;
 pub mod readback;
 pub mod reconcile;
 pub mod role;
@@ -52,17 +53,19 @@ use daemon::{
     admin::{self, AdminError, Orders, Pages},
     clock,
     exit::Exit,
+    notify::{Notify, Vitals},
     ready::Ready,
     shutdown::{Leaving, channel},
 };
 use drain::Order;
 use metrics::ProbeSeconds;
 use probe::push;
+use pulse::Pulse;
 use service::Service;
 use several::Answering;
 use status::Board;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// Why the program could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -88,10 +91,10 @@ pub fn leave_limit(config: &RegisterConfig) -> Duration {
 ///
 /// [`Exit::Done`] when all of them were seen to be gone, [`Exit::Unavailable`] when one was not, and
 /// [`Exit::Failed`] when the program could not begin.
-pub async fn run(config: RegisterConfig, leaving: Leaving) -> Exit {
+pub async fn run(config: RegisterConfig, systemd: Option<Notify>, leaving: Leaving) -> Exit {
     // TLS to Redis takes the process' default; another crate may have set the same one already.
     let _already_set = rustls::crypto::ring::default_provider().install_default();
-    match start(config, leaving).await {
+    match start(config, systemd, leaving).await {
         Ok(exit) => exit,
         Err(error) => {
             tracing::error!(%error, "cannot begin");
@@ -100,7 +103,11 @@ pub async fn run(config: RegisterConfig, leaving: Leaving) -> Exit {
     }
 }
 
-async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartError> {
+async fn start(
+    config: RegisterConfig,
+    systemd: Option<Notify>,
+    leaving: Leaving,
+) -> Result<Exit, StartError> {
     let (ready, seconds) = (Ready::default(), ProbeSeconds::default());
     let client = Client::new(&config.consul)?;
     let session = Session::start(&client);
@@ -119,6 +126,7 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
         services.push(service);
         boards.push(board);
     }
+    let boards: Arc<[Board]> = boards.into();
     // The pages outlive the services, so that they show how leaving goes.
     let (close_pages, pages_leaving) = channel();
     if let Some(address) = config.admin.address {
@@ -127,12 +135,15 @@ async fn start(config: RegisterConfig, leaving: Leaving) -> Result<Exit, StartEr
         let mut takers = drain::takers(order);
         takers.insert("role", push::taker(told));
         let orders = Orders { token_file: config.admin.token_file, takers };
-        let pages = pages(&config.consul.address, ready, boards, &seconds, orders);
+        let pages = pages(&config.consul.address, ready.clone(), Arc::clone(&boards), &seconds, orders);
         tokio::spawn(bound.serve(pages, pages_leaving));
     } else {
         drop(pages_leaving);
     }
     tokio::spawn(async move { several::ask(&client, &answering).await });
+    if let Some(systemd) = systemd {
+        tokio::spawn(systemd.keep(vitals(ready, boards), leaving.clone()));
+    }
     let exit = keep(services, leaving, config.leave_timeout).await;
     if exit == Exit::Done {
         // An agent that still has to bring news of ours to the servers would need the token for it.
@@ -160,8 +171,15 @@ async fn keep(services: Vec<Service>, leaving: Leaving, limit: Duration) -> Exit
     exit
 }
 
-fn pages(consul: &str, ready: Ready, boards: Vec<Board>, seconds: &ProbeSeconds, orders: Orders) -> Pages {
-    let boards: Arc<[Board]> = boards.into();
+/// What systemd is told: it is alive while every service is looked at.
+fn vitals(ready: Ready, boards: Arc<[Board]>) -> Vitals<impl Fn() -> String, impl FnMut(Instant) -> bool> {
+    let (shown, mut pulse) = (Arc::clone(&boards), Pulse::default());
+    let summary = move || shown.iter().map(Board::summary).collect::<Vec<_>>().join("; ");
+    let alive = move |now| pulse.beats(boards.iter().map(Board::looks), now);
+    Vitals { ready, summary, alive }
+}
+
+fn pages(consul: &str, ready: Ready, boards: Arc<[Board]>, seconds: &ProbeSeconds, orders: Orders) -> Pages {
     let registry = metrics::registry(Arc::clone(&boards), seconds);
     let (since, consul, awaited) = (clock::rfc3339(clock::unix_millis()), consul.to_owned(), ready.clone());
     Pages {

@@ -87,6 +87,7 @@ impl Service {
             port: config.port,
             words: config.words.clone(),
             sentinel: sentinels.map(|sentinel| (sentinel.master.clone(), sentinel.quorum)),
+            pace: config.probe.interval + config.probe.timeout,
             belief: belief_board,
             glance: glance_board,
             report: report_board,

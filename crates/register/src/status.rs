@@ -3,7 +3,7 @@
 use crate::{
     beat::Beats,
     diagnosis::Cause,
-    drain::Drain,
+    drain::{Drain, Stage},
     drift::Drift,
     observe::Glance,
     plan::{Desired, Known},
@@ -14,6 +14,7 @@ use crate::{
     words::Words,
 };
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// What is shown of one service: the reading end of everything that is passed between its rooms.
@@ -31,6 +32,8 @@ pub struct Board {
     pub words: Words,
     /// Sentinel's name of the master, and how many Sentinels have to answer; `None` without Sentinel.
     pub sentinel: Option<(String, usize)>,
+    /// How long a look may take, the pause before it included.
+    pub pace: Duration,
     /// What is believed.
     pub belief: watch::Receiver<Belief>,
     /// The last look.
@@ -75,6 +78,23 @@ impl Board {
             "agent": self.agent(),
             "catalog": catalog(&self.drift.borrow()),
         })
+    }
+
+    /// One line about it, for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let (belief, drain) = (self.belief.borrow(), self.drain.borrow());
+        let role = self.words.name(belief.standing).unwrap_or("unknown");
+        let epoch = belief.epoch.map(|epoch| format!(" in epoch {epoch}")).unwrap_or_default();
+        let failure = belief.failure.as_ref().map(|why| format!(", {why}")).unwrap_or_default();
+        let drained = if drain.stage == Stage::Serving { "" } else { ", drained by order" };
+        format!("{}: {role}{epoch}{drained}{failure}", self.id)
+    }
+
+    /// How often it was looked at (`None` before it is known where it is), and how long a look may take.
+    #[must_use]
+    pub fn looks(&self) -> (Option<u64>, Duration) {
+        (self.address.borrow().is_some().then(|| self.glance.borrow().looks), self.pace)
     }
 
     /// Why Consul does not do as asked; `None` when it does.
@@ -227,6 +247,7 @@ pub(crate) mod tests {
             port: 6379,
             words: Words::of_redis(),
             sentinel: Some(("mymaster".into(), 1)),
+            pace: Duration::from_millis(350),
             belief: rx(belief),
             glance: rx(Glance { looks: 1, at_ms: 7.0, ..Glance::default() }),
             report: rx(report),

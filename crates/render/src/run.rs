@@ -22,12 +22,13 @@ use daemon::{
     clock::unix_millis,
     exit::Exit,
     metrics as daemon_metrics,
+    notify::{Notify, Vitals},
     ready::{Awaited, Ready},
     shutdown::Leaving,
 };
 use prometheus_client::registry::Registry;
 use std::{fs, path::PathBuf, sync::Arc};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// A checked configuration with its parsed templates.
 pub struct Loaded {
@@ -68,7 +69,7 @@ fn without_secrets(mut env: Environment) -> Environment {
 }
 
 /// Runs until told to leave, or until each template is done with when that is all that was asked for.
-pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
+pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> Exit {
     let Loaded { config, templates } = loaded;
     let client = match Client::new(&config.consul) {
         Ok(client) => client,
@@ -97,6 +98,9 @@ pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
         keepers.spawn(together(keeper.keep(leaving.clone()), steward));
     }
     drop(all);
+    if let Some(systemd) = systemd {
+        tokio::spawn(systemd.keep(vitals(ready.clone(), statuses.clone()), leaving.clone()));
+    }
     tokio::spawn(questions::follow(client.clone(), asked, facts_tx));
     if let Some(address) = config.admin.address {
         let bound = match admin::bind(address).await {
@@ -111,6 +115,18 @@ pub async fn run(loaded: Loaded, leaving: Leaving) -> Exit {
     let ended = keepers.join_all().await;
     session.end().await;
     ended.into_iter().find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done)
+}
+
+/// What systemd is told. Templates may have nothing to do for hours, so that the thread answers is all that can be said.
+fn vitals(
+    ready: Ready,
+    statuses: Vec<watch::Receiver<TemplateStatus>>,
+) -> Vitals<impl Fn() -> String, impl FnMut(Instant) -> bool> {
+    let summary = move || {
+        let wrong = statuses.iter().find_map(|status| status.borrow().error.clone());
+        wrong.unwrap_or_else(|| format!("templates that follow Consul: {}", statuses.len()))
+    };
+    Vitals { ready, summary, alive: |_| true }
 }
 
 /// A keeper, and the steward of its HAProxy until it is done.

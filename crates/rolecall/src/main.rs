@@ -6,7 +6,7 @@ mod orders;
 use arguments::{Arguments, Common, Failover, Program, Register};
 use clap::Parser;
 use config::{Environment, Mistakes};
-use daemon::{exit::Exit, telemetry};
+use daemon::{exit::Exit, notify::Notify, telemetry};
 use serde_json::Value;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -48,11 +48,12 @@ fn register(common: &Common, env: &Environment) -> Exit {
         return print(config.show());
     }
     telemetry::init(config.admin.level, config.admin.json);
-    daemon::run(register::leave_limit(&config), |leaving| register::run(config, leaving))
+    let systemd = Notify::find(env);
+    daemon::run(register::leave_limit(&config), |leaving| register::run(config, systemd, leaving))
 }
 
 fn render(common: &Common, flags: &render::Flags, env: Environment) -> Exit {
-    let loaded = match render::load(&common.config, env, flags) {
+    let loaded = match render::load(&common.config, env.clone(), flags) {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
@@ -60,7 +61,8 @@ fn render(common: &Common, flags: &render::Flags, env: Environment) -> Exit {
         return print(loaded.config.show());
     }
     telemetry::init(loaded.config.admin.level, loaded.config.admin.json);
-    daemon::run(RENDER_LIMIT, |leaving| render::run(loaded, leaving))
+    let systemd = Notify::find(&env);
+    daemon::run(RENDER_LIMIT, |leaving| render::run(loaded, systemd, leaving))
 }
 
 fn failover(order: &Failover, env: &Environment) -> Exit {
