@@ -17,6 +17,9 @@ const CHECK: &str = "#!/bin/sh\n\
     [ \"$(cat \"$WORD\")\" = go ] || exit 1\n\
     exec haproxy \"$@\"\n";
 
+/// Each makes a text one that no order can bring about.
+const RELOADS: [&str; 2] = ["    maxconn 501", "    maxconn 502"];
+
 /// The one server, where it listens.
 fn server() -> Outcome<(Port, TcpListener)> {
     let port = Port::lease()?;
@@ -72,14 +75,14 @@ async fn clients_of_a_departing_server_are_cut_before_the_check() -> Outcome {
     let word = home.path().join("word");
     let mut front = front(one.number(), &word).await?;
     let (on_the_old, _behind) = held(&front, &first).await?;
-    front.say("127.0.0.1", one.number(), "    # unrelated");
+    front.say("127.0.0.1", one.number(), RELOADS[0]);
     front.render.shows("a reload", PATIENCE, |s| s["templates"][0]["haproxy"]["old_workers"] == 1).await?;
     front.applied().await?;
     let (on_the_present, _too) = held(&front, &first).await?;
     assert!(!is_cut(&on_the_old), "an unrelated reload cut it");
 
     fs::write(&word, "")?;
-    front.say("127.0.0.1", two.number(), "    # unrelated");
+    front.say("127.0.0.1", two.number(), RELOADS[1]);
     cut(&front, &on_the_present).await?;
     cut(&front, &on_the_old).await?;
     assert!(is_out(&front).await?, "new clients still come to it");
@@ -102,7 +105,7 @@ async fn a_refused_text_gives_the_server_back_and_cuts_once() -> Outcome {
     let (client, _behind) = held(&front, &first).await?;
 
     fs::write(&word, "refuse")?;
-    front.say("127.0.0.1", two.number(), "");
+    front.say("127.0.0.1", two.number(), RELOADS[0]);
     cut(&front, &client).await?;
     let refused = |s: &Value| s["templates"][0]["last"]["outcome"] == "refused";
     front.render.shows("a refused text", PATIENCE, refused).await?;
@@ -134,7 +137,7 @@ async fn a_run_that_ends_in_between_leaves_no_server_out() -> Outcome {
     for signal in [Signal::TERM, Signal::KILL] {
         let (client, _behind) = held(&front, &first).await?;
         fs::write(&word, "")?;
-        front.say("127.0.0.1", two.number(), "");
+        front.say("127.0.0.1", two.number(), RELOADS[0]);
         cut(&front, &client).await?;
         front.render.part.signal(signal)?;
         front.render.part.end(PATIENCE).await?;

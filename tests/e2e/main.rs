@@ -22,5 +22,6 @@ mod refused;
 mod reloads;
 mod rooms;
 mod sigterm;
+mod steered;
 mod sweeps;
 mod systemd;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tests::{Outcome, PATIENCE, Shape, Stack, haproxy::Process, redis, until, when};
 
-const SHAPE: Shape = Shape { redis: 3, sentinels: 0, more: "\n# {{keyOrDefault \"more\" \"\"}}\n" };
+const SHAPE: Shape = Shape { redis: 3, sentinels: 0, more: "\nbackend {{keyOrDefault \"more\" \"more\"}}\n" };
 const A_SECOND: Duration = Duration::from_secs(1);
 
 async fn old_workers(stack: &Stack) -> Outcome<Vec<Process>> {
@@ -32,7 +32,7 @@ async fn an_old_worker_keeps_nobody_on_a_demoted_master() -> Outcome {
     stack.agent.put("kv/more", "unrelated").await?;
     until("the reload", PATIENCE, async || {
         let old = old_workers(&stack).await?;
-        when(stack.haproxy_text().contains("# unrelated") && old.len() == 1, || format!("{old:?}"))
+        when(stack.haproxy_text().contains("backend unrelated") && old.len() == 1, || format!("{old:?}"))
     })
     .await?;
     assert_eq!(redis::behind(&mut writer).await?, master, "a reload alone cuts nobody");

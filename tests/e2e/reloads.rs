@@ -86,7 +86,7 @@ async fn a_reload_of_unknown_outcome_is_not_forgotten() -> Outcome {
     between(&front, Arc::clone(&mumbles))?;
     front.applied().await?;
     mumbles.store(true, Relaxed);
-    front.say("127.0.0.1", NOBODY[1], "");
+    front.say("127.0.0.1", NOBODY[1], "    maxconn 501");
     let failed = |s: &Value| s["templates"][0]["error"].as_str().is_some_and(|e| e.contains("mumble"));
     front.render.shows("that it does not know", PATIENCE, failed).await?;
     front.runs(NOBODY[1]).await?;

@@ -31,7 +31,7 @@ async fn a_server_by_host_name_that_moved_keeps_nobody() -> Outcome {
     let _behind = listeners[0].accept()?;
 
     // An unrelated change: the client stays, on an old worker.
-    front.say("localhost", one.number(), "    # unrelated");
+    front.say("localhost", one.number(), "    maxconn 501");
     let reloaded = |s: &serde_json::Value| s["templates"][0]["haproxy"]["old_workers"] == 1;
     front.render.shows("an old worker", PATIENCE, reloaded).await?;
     let swept = |s: &serde_json::Value| s["templates"][0]["last"]["cut_ms"].is_number();
@@ -62,9 +62,10 @@ async fn a_stopped_old_worker_delays_no_news() -> Outcome {
     rustix::process::kill_process(worker, rustix::process::Signal::STOP)?;
 
     let mut waits = Vec::new();
-    for port in 61_001..=61_006 {
+    for port in 61_001..=61_006_u16 {
         let from = Instant::now();
-        front.say("127.0.0.1", port, "");
+        // A reload each time: orders would leave no old worker.
+        front.say("127.0.0.1", port, &format!("    maxconn {}", port / 100 + port % 100));
         until("the news in the file", PATIENCE, async || when(front.names(port), || "not yet".into()))
             .await?;
         waits.push(from.elapsed());

@@ -71,7 +71,7 @@ impl Front {
         let template = home.join("haproxy.cfg.hbs");
         let text = TEMPLATE.replace("BIND", &bind.address().to_string());
         fs::write(&template, text.replace("STATS", &home.join("stats.sock").display().to_string()))?;
-        let consul = Scripted::start(scene(1, "127.0.0.1", port, "")).await?;
+        let consul = Scripted::start(scene(1, vec![("m", "127.0.0.1", port)], "")).await?;
         let mut config = render_config(consul.address(), home, &template);
         if let Some(name) = special.master {
             let socket = haproxy::master_socket(home).display().to_string();
@@ -109,7 +109,22 @@ impl Front {
     /// From now on Consul says that the one server is there; `more` is put into the configuration's frontend.
     pub fn say(&mut self, address: &str, port: u16, more: &str) {
         self.said += 1;
-        self.consul.play(scene(self.said, address, port, more));
+        self.consul.play(scene(self.said, vec![("m", address, port)], more));
+    }
+
+    /// From now on Consul says that these servers are there, each by its name and port.
+    pub fn say_all(&mut self, servers: &[(&str, u16)], more: &str) {
+        self.said += 1;
+        let rows = servers.iter().map(|(name, port)| (*name, "127.0.0.1", *port));
+        self.consul.play(scene(self.said, rows.collect(), more));
+    }
+
+    /// The process that serves.
+    pub async fn worker(&self) -> Outcome<u32> {
+        let haproxy = self.haproxy.as_ref().ok_or_else(|| crate::Trouble::new("HAProxy was not started"))?;
+        let processes = haproxy.processes().await?;
+        let worker = processes.iter().find(|process| process.kind == "worker" && !process.old);
+        worker.map(|worker| worker.pid).ok_or_else(|| crate::Trouble::new(format!("{processes:?}")))
     }
 
     /// Waits until render says that all is well.
@@ -148,11 +163,16 @@ impl Front {
     }
 }
 
-fn scene(index: u64, address: &str, port: u16, more: &str) -> Scene {
-    let row = json!([{
-        "Node": {"Node": "n", "Address": "10.0.0.1"},
-        "Service": {"ID": "m", "Service": "web", "Address": address, "Port": port, "Tags": [], "Meta": {"more": more}},
-        "Checks": [],
-    }]);
-    Scene::Good { index, body: row.to_string() }
+fn scene(index: u64, servers: Vec<(&str, &str, u16)>, more: &str) -> Scene {
+    let row = |(at, (id, address, port)): (usize, (&str, &str, u16))| {
+        // What is added to the text stands there once.
+        let more = if at == 0 { more } else { "" };
+        json!({
+            "Node": {"Node": "n", "Address": "10.0.0.1"},
+            "Service": {"ID": id, "Service": "web", "Address": address, "Port": port, "Tags": [], "Meta": {"more": more}},
+            "Checks": [],
+        })
+    };
+    let rows: Vec<_> = servers.into_iter().enumerate().map(row).collect();
+    Scene::Good { index, body: serde_json::Value::from(rows).to_string() }
 }

@@ -35,6 +35,8 @@ pub enum Reader {
         master: Master,
         /// Its program.
         binary: PathBuf,
+        /// Whether it may be reloaded at all.
+        reloads: bool,
     },
 }
 
@@ -45,8 +47,12 @@ pub enum Done {
     Unchanged,
     /// Written; there is nobody to tell, or the command did its work.
     Written,
+    /// Written, and HAProxy was told at run time: it goes on with what it has.
+    Steered,
     /// Written, and HAProxy runs it.
     Reloaded,
+    /// Written; it takes a reload, and somebody else is to make it.
+    Held,
     /// Written; HAProxy does not run, and will read it when it starts.
     NotRunning,
 }
@@ -60,6 +66,9 @@ pub enum Trouble {
     /// HAProxy finds it unsound, or could not be asked; the file was not touched.
     #[error(transparent)]
     Check(#[from] CheckError),
+    /// HAProxy would take it, and serve nobody.
+    #[error("the configuration is not used: {0}")]
+    Refused(String),
     /// HAProxy could not be told, or did not say how it ended. The new file stays: HAProxy may well run it.
     #[error("HAProxy could not be reloaded: {0}")]
     Unreachable(String),
@@ -86,7 +95,9 @@ impl Trouble {
     #[must_use]
     pub fn again(&self) -> Option<Pause> {
         match self {
-            Trouble::File(_) | Trouble::Check(_) | Trouble::Unreachable(_) => Some(SOON),
+            Trouble::File(_) | Trouble::Check(_) | Trouble::Refused(_) | Trouble::Unreachable(_) => {
+                Some(SOON)
+            }
             Trouble::Reload { .. } => Some(LATER),
             // It had its turn; nobody knows what it would do twice.
             Trouble::Command(_) => None,
@@ -96,13 +107,13 @@ impl Trouble {
     /// Whether the text did get into its place, whatever its reader said to it.
     #[must_use]
     pub fn is_of_the_reader(&self) -> bool {
-        !matches!(self, Trouble::File(_) | Trouble::Check(_))
+        !matches!(self, Trouble::File(_) | Trouble::Check(_) | Trouble::Refused(_))
     }
 
     /// The word for it in status and metrics.
     #[must_use]
     pub fn outcome(&self) -> &'static str {
-        if matches!(self, Trouble::Check(_)) { "refused" } else { "failed" }
+        if matches!(self, Trouble::Check(_) | Trouble::Refused(_)) { "refused" } else { "failed" }
     }
 }
 
@@ -113,7 +124,7 @@ pub struct Marks {
     pub heard: Option<f64>,
     /// The template was filled.
     pub rendered: Option<f64>,
-    /// Servers that it takes out had no more traffic and no more sessions, ahead of the reload.
+    /// HAProxy ran it, by orders; or, ahead of a reload, servers that it takes out had no more traffic and sessions.
     pub steered: Option<f64>,
     /// The text lay beside the file.
     pub staged: Option<f64>,
@@ -148,6 +159,15 @@ pub enum Prepared {
     Staged(Staged),
 }
 
+/// When a file came to its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// At some time before, by a try that did not end well.
+    Before,
+    /// Just now.
+    Now,
+}
+
 impl Target {
     /// Compares, stages and checks `text`. May be dropped at any moment: nothing was touched, nothing is left.
     pub async fn prepare(&self, text: &str, marks: &mut Marks) -> Result<Prepared, Trouble> {
@@ -165,16 +185,25 @@ impl Target {
         Ok(Prepared::Staged(staged))
     }
 
-    /// Brings what was prepared into use.
-    pub async fn bring(&self, prepared: Prepared, marks: &mut Marks) -> Result<Done, Trouble> {
-        match prepared {
-            Prepared::Unchanged => Ok(Done::Unchanged),
-            Prepared::Unfinished => self.finish(marks).await,
+    /// Puts what was prepared in its place. What is left is for its reader to do; nothing when the file had it and
+    /// it was in use.
+    pub fn place(prepared: Prepared, marks: &mut Marks) -> Result<Option<Placed>, Trouble> {
+        Ok(match prepared {
+            Prepared::Unchanged => None,
+            Prepared::Unfinished => Some(Placed::Before),
             Prepared::Staged(staged) => {
                 staged.swap()?;
                 marks.renamed = Some(unix_millis());
-                self.tell(marks).await
+                Some(Placed::Now)
             }
+        })
+    }
+
+    /// Has the reader take in what was placed.
+    pub async fn bring(&self, placed: Placed, marks: &mut Marks) -> Result<Done, Trouble> {
+        match placed {
+            Placed::Before => self.finish(marks).await,
+            Placed::Now => self.tell(marks).await,
         }
     }
 
@@ -198,6 +227,9 @@ impl Target {
                 let ran = command.run().await;
                 self.destination.settle()?;
                 ran.map(|()| Done::Written)?
+            }
+            Reader::Haproxy { reloads: false, master, .. } if master.look().await.is_ok() => {
+                return Ok(Done::Held);
             }
             Reader::Haproxy { master, .. } => match master.reload().await {
                 Reload::Done => Done::Reloaded,

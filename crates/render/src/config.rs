@@ -1,6 +1,8 @@
 //! What the user may choose: files, environment and flags, checked as a whole. Every mistake is reported at once.
 
-use crate::{command::AfterWrite, files::Destination, haproxy::socket::Socket, quiet::Patience};
+use crate::{
+    command::AfterWrite, files::Destination, haproxy::socket::Socket, quiet::Patience, steer::Policy,
+};
 use config::{Environment, Mistakes, Place, Section, show_duration};
 use consul::{ConsulSettings, settings};
 use daemon::settings::{AdminFlags, AdminSettings};
@@ -46,6 +48,12 @@ pub struct HaproxyConfig {
     pub stats_socket: Option<Socket>,
     /// HAProxy's program, which checks each configuration before it is put in place.
     pub binary: PathBuf,
+    /// When a reload is allowed.
+    pub reload: Policy,
+    /// The least time between two reloads.
+    pub reload_interval: Duration,
+    /// How many old workers may live on; `None` for any number.
+    pub max_old_workers: Option<usize>,
 }
 
 /// What the command line says.
@@ -67,6 +75,8 @@ pub struct Flags {
 pub const REPEATABLE: [&str; 1] = ["template"];
 /// As in consul-template.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// A reload takes some 100 ms and leaves a worker behind; a burst of changes should not leave one for each.
+const RELOAD_INTERVAL: Duration = Duration::from_millis(500);
 
 impl RenderConfig {
     /// Checks what was read from the files in `top`, with the environment and flags over it.
@@ -185,6 +195,13 @@ impl TemplateConfig {
                 "master_socket": haproxy.master_socket.to_string(),
                 "stats_socket": haproxy.stats_socket.as_ref().map(ToString::to_string),
                 "binary": haproxy.binary,
+                "reload": match haproxy.reload {
+                    Policy::Never => "never",
+                    Policy::WhenNeeded => "when_needed",
+                    Policy::Always => "always",
+                },
+                "reload_interval": show_duration(haproxy.reload_interval),
+                "max_old_workers": haproxy.max_old_workers,
             })),
         })
     }
@@ -199,8 +216,28 @@ impl HaproxyConfig {
         }
         let stats_socket = section.parsed("stats_socket", str::parse::<Socket>, mistakes);
         let binary = section.string("binary", mistakes).unwrap_or_else(|| "haproxy".into()).into();
+        let reload = section.parsed("reload", policy, mistakes).unwrap_or_default();
+        let reload_interval = section.duration("reload_interval", mistakes).unwrap_or(RELOAD_INTERVAL);
+        let max_old_workers =
+            section.integer("max_old_workers", 0..=1_000, mistakes).and_then(|most| most.try_into().ok());
         section.finish(mistakes);
-        Some(HaproxyConfig { master_socket: master_socket?, stats_socket, binary })
+        Some(HaproxyConfig {
+            master_socket: master_socket?,
+            stats_socket,
+            binary,
+            reload,
+            reload_interval,
+            max_old_workers,
+        })
+    }
+}
+
+fn policy(word: &str) -> Result<Policy, String> {
+    match word {
+        "never" => Ok(Policy::Never),
+        "when_needed" => Ok(Policy::WhenNeeded),
+        "always" => Ok(Policy::Always),
+        _ => Err("must be \"never\", \"when_needed\" or \"always\"".into()),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use crate::{
     again::Again,
-    apply::{Done, Marks, Target, Trouble},
+    apply::{Done, Marks, Placed, Prepared, Target, Trouble},
     facts::Facts,
     haproxy::{outline::outline, steward::Applied},
     questions::Asks,
     quiet::{Patience, Quiet},
     report::Report,
     status::State,
-    steer::Ahead,
+    steer::{Course, Helm},
     template::{Draft, Template},
 };
 use consul::Query;
@@ -18,6 +18,7 @@ use std::{
     collections::BTreeSet,
     io::{self, Write},
     sync::Arc,
+    time::Duration,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -30,6 +31,8 @@ pub struct Keeper {
     pub template: Box<dyn Template>,
     /// Where its text goes.
     pub target: Target,
+    /// Steers HAProxy, if that is who reads the file.
+    pub helm: Option<Helm>,
     /// How long a burst of changes is waited out, after the first text.
     pub patience: Patience,
     /// What it asks.
@@ -59,16 +62,36 @@ pub struct Memory {
     /// The text that could not be brought into use, and when to act for its sake.
     again: Option<Again>,
     wake: Option<Instant>,
+    /// When to look whether HAProxy still runs what it should.
+    look: Option<Instant>,
+    /// When HAProxy was last reloaded.
+    reloaded: Option<Instant>,
+    /// What a reload was to put right last.
+    hopeless: Vec<String>,
     /// The last text that was printed by `--dry`.
     printed: Option<String>,
 }
+
+/// Somebody may use the socket by hand, or restart HAProxy: looked for this often.
+const LOOK: Duration = Duration::from_secs(2);
+/// After a change, and while servers that left wait for their last connections.
+const LOOK_SOON: Duration = Duration::from_secs(1);
 
 impl Memory {
     /// At the start: a first text is due.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         let quiet = Quiet::default().stir(now, Patience::default());
-        Memory { quiet, seen: vec![], again: None, wake: None, printed: None }
+        Memory {
+            quiet,
+            seen: vec![],
+            again: None,
+            wake: None,
+            look: None,
+            reloaded: None,
+            hopeless: vec![],
+            printed: None,
+        }
     }
 
     fn due(&self) -> Option<Instant> {
@@ -89,6 +112,7 @@ impl Keeper {
                     Err(_) => return Exit::Failed,
                 },
                 () = self.runs.notified() => self.go_on(),
+                () = at(self.memory.look) => self.look().await,
                 () = at(due) => {
                     let exit = self.act(&mut leaving).await;
                     if let Some(exit) = exit.filter(|_| self.once) {
@@ -109,10 +133,11 @@ impl Keeper {
         }
     }
 
-    /// HAProxy runs: the same text again, of which it is not known that it is in use.
+    /// Another worker runs than before: the same text again, if it is not known to be in use; else a look.
     fn go_on(&mut self) {
-        if self.report.state() == State::Pending {
-            self.memory.wake = Some(Instant::now());
+        match self.report.state() {
+            State::Pending => self.memory.wake = Some(Instant::now()),
+            _ => self.memory.look = Some(Instant::now()),
         }
     }
 
@@ -158,43 +183,123 @@ impl Keeper {
             _ = self.report.is_wrong(&again.error);
             return Some(Exit::Failed);
         }
-        let ahead = self.ahead(text, &mut marks).await;
+        let course = match self.steer(text, &mut marks).await {
+            Ok(course) => course,
+            Err(trouble) => return Some(self.stumble(&trouble, text, marks)),
+        };
+        if let Some(due) = self.must_wait(&course) {
+            self.memory.wake = Some(due);
+            return None;
+        }
         let prepared = tokio::select! {
             prepared = self.target.prepare(text, &mut marks) => prepared,
             () = leaving.signaled() => {
-                self.target.undo(ahead, None).await;
+                self.back(course, text, None).await;
                 return None;
             }
         };
         let came = match prepared {
-            Ok(prepared) => self.target.bring(prepared, &mut marks).await,
+            Ok(prepared) => self.bring(prepared, &course, &mut marks).await,
             Err(trouble) => Err(trouble),
         };
+        self.report.reloads(&course, &came);
         Some(match came {
             Ok(done) => self.succeed(done, text, marks),
             Err(trouble) => {
-                self.target.undo(ahead, Some(&trouble)).await;
+                self.back(course, text, Some(&trouble)).await;
                 self.stumble(&trouble, text, marks)
             }
         })
     }
 
-    /// Steers ahead of a text, unless it failed before: a text that is refused again and again must not cut clients
-    /// off each time.
-    async fn ahead(&mut self, text: &str, marks: &mut Marks) -> Ahead {
-        if self.memory.again.as_ref().is_some_and(|again| again.is_about(text)) {
-            return Ahead::default();
+    /// Does at run time what can be done for a text.
+    async fn steer(&mut self, text: &str, marks: &mut Marks) -> Result<Course, Trouble> {
+        let again = self.memory.again.as_ref().is_some_and(|again| again.is_about(text));
+        let Some(helm) = &mut self.helm else { return Ok(Course::Settled) };
+        let course = helm.steer(text, again, marks).await?;
+        if course.told() {
+            self.applied.send_modify(|applied| {
+                applied.cutting.extend(outline(text).cutting().iter().cloned());
+                applied.steered += 1;
+            });
         }
-        let ahead = self.target.ahead(text, marks).await;
-        if !ahead.is_empty() {
-            self.applied.send_modify(|applied| applied.steered += 1);
+        Ok(course)
+    }
+
+    /// Reloads come one after the other, not closer than they may; what cannot wait was steered ahead.
+    fn must_wait(&mut self, course: &Course) -> Option<Instant> {
+        let helm = self.helm.as_mut()?;
+        course.why()?;
+        let due = self.memory.reloaded.map(|then| then + helm.interval).filter(|due| *due > Instant::now());
+        if due.is_some() {
+            helm.keep(course);
         }
-        ahead
+        due
+    }
+
+    async fn bring(
+        &mut self,
+        prepared: Prepared,
+        course: &Course,
+        marks: &mut Marks,
+    ) -> Result<Done, Trouble> {
+        let placed = Target::place(prepared, marks)?;
+        if let (Some(helm), Course::Steered { orders, .. }) = (&mut self.helm, course)
+            && helm.confirms(course).await
+        {
+            marks.applied = marks.steered.or(marks.renamed);
+            return Ok(match (*orders, placed) {
+                (0, None) => Done::Unchanged,
+                (0, Some(_)) => Done::Written,
+                _ => Done::Steered,
+            });
+        }
+        let Some(placed) = placed else { return Ok(Done::Unchanged) };
+        if course.why().is_some() {
+            self.memory.reloaded = Some(Instant::now());
+        }
+        self.target.bring(placed, marks).await
+    }
+
+    async fn back(&mut self, course: Course, text: &str, trouble: Option<&Trouble>) {
+        if let Some(helm) = &mut self.helm {
+            helm.back(course, text, trouble).await;
+        }
+    }
+
+    /// Looks whether HAProxy still runs what the file says, and puts it right.
+    async fn look(&mut self) {
+        self.memory.look = Some(Instant::now() + LOOK);
+        let Some(helm) = &mut self.helm else { return };
+        if self.report.state() != State::Applied {
+            return;
+        }
+        let Some(looked) = helm.look_after().await else { return };
+        self.report.looked_after(&looked);
+        if looked.leaving > 0 {
+            self.memory.look = Some(Instant::now() + LOOK_SOON);
+        }
+        // Once: what a reload does not put right is said, and no more.
+        if !looked.mended && self.memory.hopeless != looked.drift {
+            let why = format!("HAProxy ran otherwise than the file says: {}", looked.drift.join(", "));
+            self.memory.hopeless.clone_from(&looked.drift);
+            let mut marks = Marks::default();
+            let came = self.target.bring(Placed::Now, &mut marks).await;
+            self.memory.reloaded = Some(Instant::now());
+            self.report.reloads(&Course::reload(why), &came);
+            match came {
+                Ok(done) => self.report.came(done, marks),
+                Err(trouble) => tracing::warn!("{trouble}"),
+            }
+        }
     }
 
     fn succeed(&mut self, done: Done, text: &str, marks: Marks) -> Exit {
         self.memory.again = None;
         self.awaited = None;
+        // The first look comes at once: an earlier run may have been killed.
+        let pause = if self.memory.look.is_none() { Duration::ZERO } else { LOOK_SOON };
+        self.memory.look = Some(Instant::now() + pause);
         self.report.came(done, marks);
         self.applied.send_if_modified(|applied| {
             let before = applied.clone();

@@ -24,6 +24,7 @@ type Seconds = Family<Labels, Histogram, fn() -> Histogram>;
 pub struct Metrics {
     changes: Family<Labels, Counter>,
     cut: Family<Labels, Counter>,
+    drifts: Family<Labels, Counter>,
     state: Family<Labels, Gauge>,
     seconds: Seconds,
 }
@@ -36,6 +37,7 @@ impl Metrics {
         let metrics = Metrics {
             changes: Family::default(),
             cut: Family::default(),
+            drifts: Family::default(),
             state: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
         };
@@ -43,7 +45,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("rolecall_render");
         registry.register(
             "changes",
-            "Tries to bring a text into use, by outcome: written, reloaded, pending, refused, failed",
+            "Tries to bring a text into use, by outcome: written, steered, reloaded, pending, refused, failed",
             metrics.changes.clone(),
         );
         registry.register(
@@ -51,10 +53,15 @@ impl Metrics {
             "Sessions that old HAProxy workers held to servers that are gone, and that were cut",
             metrics.cut.clone(),
         );
+        registry.register(
+            "drifts",
+            "How often HAProxy was found to run otherwise than the file says",
+            metrics.drifts.clone(),
+        );
         registry.register("template_state", "1 for the state that a template is in", metrics.state.clone());
         registry.register_with_unit(
             "apply",
-            "Time by step: own (Consul's answer to renamed file, without the check), check, reload",
+            "Time by step: own (Consul's answer to renamed file, without the check), check, steer, reload",
             Unit::Seconds,
             metrics.seconds.clone(),
         );
@@ -68,9 +75,11 @@ impl Metrics {
         for (name, millis) in [
             ("own", marks.own_part()),
             ("check", step(marks.staged, marks.checked)),
+            ("steer", step(marks.rendered, marks.steered)),
             ("reload", step(marks.renamed, marks.applied)),
         ] {
-            if let Some(millis) = millis {
+            // What was steered was in use before its file was in place.
+            if let Some(millis) = millis.filter(|millis| *millis >= 0.0) {
                 self.seconds.get_or_create(&labels(destination, "step", name)).observe(millis / 1e3);
             }
         }
@@ -85,6 +94,11 @@ impl Metrics {
     pub fn cut(&self, destination: &str, sessions: usize) {
         let destination = vec![("destination", destination.to_owned())];
         self.cut.get_or_create(&destination).inc_by(sessions as u64);
+    }
+
+    /// HAProxy ran otherwise than the file says.
+    pub fn drifted(&self, destination: &str) {
+        self.drifts.get_or_create(&vec![("destination", destination.to_owned())]).inc();
     }
 
     /// A template is in this state.

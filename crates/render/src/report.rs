@@ -5,6 +5,7 @@ use crate::{
     haproxy::{processes::Processes, socket::SocketError},
     metrics::Metrics,
     status::{Change, State, TemplateStatus},
+    steer::{Course, Looked},
     template::Draft,
 };
 use daemon::clock::unix_millis;
@@ -39,6 +40,12 @@ impl Report {
         self.status.borrow().state
     }
 
+    /// The worker that was seen last.
+    #[must_use]
+    pub fn worker(&self) -> Option<u32> {
+        self.status.borrow().haproxy.as_ref().and_then(|haproxy| haproxy.worker)
+    }
+
     /// What a filling lacks and warns of.
     pub fn filled(&self, draft: &Draft) {
         let (mut waits, mut warns) = (false, false);
@@ -69,23 +76,69 @@ impl Report {
         let outcome = match done {
             Done::Unchanged => None,
             Done::Written => Some("written"),
+            Done::Steered => Some("steered"),
             Done::Reloaded => Some("reloaded"),
-            Done::NotRunning => Some("pending"),
+            Done::Held if marks.renamed.is_none() && self.state() == State::Pending => None,
+            Done::Held | Done::NotRunning => Some("pending"),
         };
         if let Some(outcome) = outcome {
             tracing::info!(destination = self.destination, outcome, "the rendered file changed");
             self.metrics.changed(&self.destination, outcome, &marks);
         }
         self.status.send_modify(|status| {
-            status.state = if done == Done::NotRunning { State::Pending } else { State::Applied };
+            let pending = matches!(done, Done::NotRunning | Done::Held);
+            status.state = if pending { State::Pending } else { State::Applied };
             status.error = None;
             status.writes += u64::from(marks.renamed.is_some());
             status.reloads += u64::from(done == Done::Reloaded);
+            status.steers += u64::from(done == Done::Steered);
             if let Some(outcome) = outcome {
                 status.remember(Change { outcome, marks, sessions_cut: 0, error: None });
             }
         });
         self.metrics.state(&self.destination, self.state());
+    }
+
+    /// Why it took a reload, if it did: people can see what costs them reloads.
+    pub fn reloads(&self, course: &Course, came: &Result<Done, Trouble>) {
+        let Some(why) = course.why() else { return };
+        match came {
+            Ok(Done::Reloaded) | Err(Trouble::Reload { .. }) => {
+                tracing::info!(destination = self.destination, why, "HAProxy was reloaded");
+                self.status.send_modify(|status| status.reloaded_for(why));
+            }
+            Ok(Done::Held) => {
+                tracing::warn!(
+                    destination = self.destination,
+                    why,
+                    "a reload is needed, and reload = \"never\""
+                );
+            }
+            _ => {}
+        }
+        let held = matches!(came, Ok(Done::Held)).then(|| why.to_owned());
+        self.status.send_modify(|status| status.reload_needed = held);
+    }
+
+    /// HAProxy was compared with the file.
+    pub fn looked_after(&self, looked: &Looked) {
+        let news = self.status.send_if_modified(|status| {
+            let news = status.drift != looked.drift;
+            let changed = news || status.leaving_servers != looked.leaving;
+            status.drifts += u64::from(news && !looked.drift.is_empty());
+            status.drift.clone_from(&looked.drift);
+            status.leaving_servers = looked.leaving;
+            changed
+        });
+        if news && !looked.drift.is_empty() {
+            let (drift, mended) = (looked.drift.join(", "), looked.mended);
+            tracing::warn!(
+                destination = self.destination,
+                mended,
+                "HAProxy ran otherwise than the file says: {drift}"
+            );
+            self.metrics.drifted(&self.destination);
+        }
     }
 
     /// A text was printed.

@@ -13,6 +13,7 @@ use crate::{
     questions::{self, Asks},
     report::Report,
     status::{self, TemplateStatus},
+    steer::{Helm, Policy},
     template::{self, Template, TemplateError},
 };
 use ::config::{Environment, Mistakes, Place};
@@ -150,6 +151,10 @@ fn keeper(
     Keeper {
         template: parsed,
         target: Target { destination: template.destination.clone(), reader: reader(template) },
+        helm: template.haproxy.as_ref().map(|haproxy| {
+            let destination = template.destination.clone();
+            Helm::new(master(haproxy), destination, haproxy.reload, haproxy.reload_interval)
+        }),
         patience: template.wait,
         asks,
         facts,
@@ -167,6 +172,7 @@ fn steward(config: &RenderConfig, template: &TemplateConfig, keeper: &Keeper) ->
     let haproxy = template.haproxy.as_ref().filter(|_| !config.dry)?;
     Some(Steward {
         master: master(haproxy),
+        most_old: haproxy.max_old_workers,
         applied: keeper.applied.subscribe(),
         runs: Arc::clone(&keeper.runs),
         report: keeper.report.clone(),
@@ -179,7 +185,11 @@ fn master(haproxy: &HaproxyConfig) -> Master {
 
 fn reader(template: &TemplateConfig) -> Reader {
     match (&template.haproxy, &template.command) {
-        (Some(haproxy), _) => Reader::Haproxy { master: master(haproxy), binary: haproxy.binary.clone() },
+        (Some(haproxy), _) => Reader::Haproxy {
+            master: master(haproxy),
+            binary: haproxy.binary.clone(),
+            reloads: haproxy.reload != Policy::Never,
+        },
         (None, Some(command)) => Reader::Command(command.clone()),
         (None, None) => Reader::Nobody,
     }

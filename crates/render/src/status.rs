@@ -21,7 +21,7 @@ pub enum State {
 /// One try to bring a text into use.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// What came of it, in a word: written, reloaded, pending, refused, failed.
+    /// What came of it, in a word: written, steered, reloaded, pending, refused, failed.
     pub outcome: &'static str,
     /// When each step was done.
     pub marks: Marks,
@@ -50,6 +50,18 @@ pub struct TemplateStatus {
     pub writes: u64,
     /// Reloads that worked.
     pub reloads: u64,
+    /// Changes that HAProxy was told at run time, without a reload.
+    pub steers: u64,
+    /// What reloads were made for, the last ones.
+    pub reload_reasons: VecDeque<Reason>,
+    /// Why a reload is needed that somebody else is to make.
+    pub reload_needed: Option<String>,
+    /// What ran otherwise than the file says at the last look.
+    pub drift: Vec<String>,
+    /// How often something ran otherwise than the file says.
+    pub drifts: u64,
+    /// Servers out of use that wait for their last connections.
+    pub leaving_servers: usize,
     /// Reloads that failed.
     pub reload_failures: u64,
     /// Sessions cut on old workers.
@@ -62,7 +74,17 @@ pub struct TemplateStatus {
     pub history: VecDeque<Change>,
 }
 
+/// Why HAProxy was reloaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// In plain English.
+    pub why: String,
+    /// How often.
+    pub count: u64,
+}
+
 const HISTORY: usize = 50;
+const REASONS: usize = 20;
 
 impl TemplateStatus {
     /// Remembers a change, and forgets the oldest.
@@ -71,6 +93,16 @@ impl TemplateStatus {
             self.history.pop_front();
         }
         self.history.push_back(change);
+    }
+
+    /// Counts a reload for this reason; the one that is longest ago goes, when there are many.
+    pub fn reloaded_for(&mut self, why: &str) {
+        let known = self.reload_reasons.iter().position(|reason| reason.why == why);
+        let before = known.and_then(|at| self.reload_reasons.remove(at)).map_or(0, |reason| reason.count);
+        if self.reload_reasons.len() == REASONS {
+            self.reload_reasons.pop_front();
+        }
+        self.reload_reasons.push_back(Reason { why: why.to_owned(), count: before + 1 });
     }
 
     /// Old workers were swept after the reloads so far; the last of them gets the sessions.
@@ -94,6 +126,13 @@ impl TemplateStatus {
             "writes": self.writes,
             "reloads": self.reloads,
             "reload_failures": self.reload_failures,
+            "steers": self.steers,
+            "reload_reasons": self.reload_reasons.iter().rev()
+                .map(|reason| json!({"why": reason.why, "count": reason.count})).collect::<Vec<_>>(),
+            "reload_needed": self.reload_needed,
+            "drift": self.drift,
+            "drifts": self.drifts,
+            "leaving_servers": self.leaving_servers,
             "sessions_cut": self.sessions_cut,
             "haproxy": {
                 "running": self.haproxy.is_some(),

@@ -1,99 +1,380 @@
-//! Steers HAProxy ahead of a text whose check and reload would take too long for the clients of a server that it
-//! takes out; and back, when the text does not come into use.
+//! Steers HAProxy: tells the worker that serves what a new text changes, where that ends as a start with the text
+//! would. Where it does not, what cannot wait for the check and the reload is steered ahead of them.
+//!
+//! What the worker runs is the file, unless `.NAME.previous` says that this is not certain; a text that was steered
+//! and is not in the file yet is remembered with the worker's process id, which HAProxy is asked for each time.
 
 use crate::{
-    apply::{Marks, Reader, Target, Trouble},
+    apply::{Marks, Trouble},
+    files::{Destination, FileError},
     haproxy::{
-        ahead::{leaving, takes_out},
-        runtime::Runtime,
-        sessions::Server,
+        ahead::leaving,
+        capability::{Capabilities, capabilities},
+        check::CheckError,
+        master::Master,
+        order::Order,
+        running::Running,
+        runtime::{Look, Runtime},
+        sessions::{Server, idle},
+        socket::SocketError,
+        verdict::{Configuration, Drift, Verdict, drift, verdict},
     },
 };
 use daemon::clock::unix_millis;
+use std::time::Duration;
 
-/// What was steered ahead of a text.
-#[derive(Debug, Default)]
-pub struct Ahead {
-    /// Each server with the state that it was in.
-    before: Vec<(Server, &'static str)>,
-    /// The file whose servers they are, and which was certainly in use.
-    certain: Option<Vec<u8>>,
+/// When a reload is allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Never: the file is written, and waits for somebody else's reload.
+    Never,
+    /// When orders cannot do it.
+    #[default]
+    WhenNeeded,
+    /// For each change.
+    Always,
 }
 
-impl Ahead {
-    /// Whether anything was steered.
+/// One HAProxy, steered.
+#[derive(Debug)]
+pub struct Helm {
+    master: Master,
+    destination: Destination,
+    policy: Policy,
+    /// The least time between two reloads.
+    pub interval: Duration,
+    /// What was taken out ahead of a reload that has to wait.
+    ahead: Vec<(Server, &'static str)>,
+    /// What was steered and is not in the file yet, and in which worker.
+    live: Option<(u32, String)>,
+}
+
+/// What was done about a text before its check, and what is left to do.
+#[derive(Debug)]
+pub enum Course {
+    /// The file already has it.
+    Settled,
+    /// The worker runs it; the file is to be written.
+    Steered {
+        /// The worker.
+        pid: u32,
+        /// How many orders that took.
+        orders: usize,
+        /// What ran before.
+        before: String,
+    },
+    /// It takes a reload.
+    Reload {
+        /// Why.
+        why: String,
+        /// The servers that were taken out ahead of it, and how each was before.
+        ahead: Vec<(Server, &'static str)>,
+    },
+}
+
+/// What a look at a worker found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// What ran otherwise than the file says, in plain English.
+    pub drift: Vec<String>,
+    /// Whether it was put right; if not, only a reload can.
+    pub mended: bool,
+    /// Servers out of use that are still there, for their last connections.
+    pub leaving: usize,
+}
+
+impl Course {
+    /// A reload, for this reason.
+    pub fn reload(why: impl Into<String>) -> Self {
+        Course::Reload { why: why.into(), ahead: vec![] }
+    }
+
+    /// Whether HAProxy was told anything.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.before.is_empty()
+    pub fn told(&self) -> bool {
+        match self {
+            Course::Settled => false,
+            Course::Steered { orders, .. } => *orders > 0,
+            Course::Reload { ahead, .. } => !ahead.is_empty(),
+        }
+    }
+
+    /// Why it takes a reload.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Course::Reload { why, .. } => Some(why),
+            _ => None,
+        }
     }
 }
 
-impl Target {
-    /// Points new traffic away from servers that `text` takes out of a proxy that cuts, and cuts their sessions. If
+impl Helm {
+    /// For a HAProxy that reads this file.
+    #[must_use]
+    pub fn new(master: Master, destination: Destination, policy: Policy, interval: Duration) -> Self {
+        Helm { master, destination, policy, interval, ahead: vec![], live: None }
+    }
+
+    /// Remembers what was steered ahead of a reload that has to wait.
+    pub fn keep(&mut self, course: &Course) {
+        if let Course::Reload { ahead, .. } = course {
+            self.ahead.clone_from(ahead);
+        }
+    }
+
+    /// Steers towards a text as far as orders can. One that failed before (`again`) is checked before anything is
+    /// told: it must not cut off clients each time.
+    pub async fn steer(&mut self, text: &str, again: bool, marks: &mut Marks) -> Result<Course, Trouble> {
+        let next = configuration(text);
+        if let Verdict::Refuse(why) = verdict(&next, &next, &Running::default(), &Capabilities::default()) {
+            return Err(Trouble::Refused(why));
+        }
+        let Some(file) = self.file()? else { return Ok(Course::reload("there was no file before")) };
+        if file == text && self.live.is_none() {
+            return Ok(Course::Settled);
+        }
+        let runtime = Runtime::of(&self.master);
+        let look = match runtime.look().await {
+            Ok(look) => look,
+            Err(SocketError::Nobody(_)) => return Ok(Course::reload("HAProxy did not run")),
+            Err(error) => return Ok(Course::reload(format!("HAProxy cannot be steered: {error}"))),
+        };
+        let Some(before) = self.runs(&look, &file) else {
+            let why = "what HAProxy runs is not known, since an earlier change did not end well";
+            return Ok(self.ahead(why.into(), (&file, text), &look, again, marks).await);
+        };
+        let can = can(&look);
+        let why = match verdict(&configuration(&before), &next, &look.running, &can) {
+            Verdict::Same => return Ok(Course::Steered { pid: look.pid, orders: 0, before }),
+            Verdict::Steer(_) if self.policy == Policy::Always => "reload = \"always\"".into(),
+            Verdict::Steer(_) if again => "a try before it failed".into(),
+            Verdict::Steer(orders) => match self.order(&orders, &next, &look, &can).await {
+                Ok(count) => {
+                    marks.steered = Some(unix_millis());
+                    self.live = Some((look.pid, text.to_owned()));
+                    return Ok(Course::Steered { pid: look.pid, orders: count, before });
+                }
+                Err(why) => why,
+            },
+            Verdict::Reload(why) | Verdict::Refuse(why) => why,
+        };
+        Ok(self.ahead(why, (&before, text), &look, again, marks).await)
+    }
+
+    /// What the worker runs: what was steered there, or what it read. `None` when that is not certain.
+    fn runs(&mut self, look: &Look, file: &str) -> Option<String> {
+        if let Some((_, text)) = self.live.take_if(|(pid, _)| *pid == look.pid) {
+            self.live = Some((look.pid, text.clone()));
+            return Some(text);
+        }
+        self.live = None;
+        let read = !self.destination.is_pending() || look.started > self.destination.placed();
+        read.then(|| file.to_owned())
+    }
+
+    /// Gives orders and reads back what runs then; `Err` with the reason when it is not what the text says.
+    async fn order(
+        &self,
+        orders: &[Order],
+        next: &Configuration,
+        look: &Look,
+        can: &Capabilities,
+    ) -> Result<usize, String> {
+        let runtime = Runtime::of(&self.master);
+        let orders = due(orders, can);
+        if orders.iter().any(Order::can_wait) && !can.deletes_at_once() {
+            let idle = idle(&runtime.connections().await.map_err(|error| error.to_string())?);
+            let busy = orders.iter().filter(|order| order.can_wait()).filter_map(Order::server);
+            if let Some((proxy, name)) = busy.into_iter().find(|server| !idle.contains(*server)) {
+                return Err(format!("a server {proxy}/{name} that left still has connections"));
+            }
+        }
+        self.doubt();
+        let after = runtime.give(&orders).await.map_err(|error| format!("steering failed: {error}"))?;
+        if after.pid != look.pid {
+            return Err("another worker took over while it was steered".into());
+        }
+        match wrong(&drift(&after.running, &next.outline, can)) {
+            Some(what) => Err(format!("steering did not work: {what}; HAProxy said: {}", after.said)),
+            None => Ok(orders.len()),
+        }
+    }
+
+    /// Before a worker is told what the file does not say: a next run must know of it, if this one is killed.
+    fn doubt(&self) {
+        if let Err(error) = self.destination.doubt() {
+            self.warn(&error);
+        }
+    }
+
+    /// Points new traffic away from servers that `next` takes out of a proxy that cuts, and cuts their sessions. If
     /// this fails, the reload still does its work.
-    pub async fn ahead(&self, text: &str, marks: &mut Marks) -> Ahead {
-        let Reader::Haproxy { master, .. } = &self.reader else { return Ahead::default() };
-        let Ok(Some(live)) = self.destination.read() else { return Ahead::default() };
-        let present = String::from_utf8_lossy(&live);
-        if !takes_out(&present, text) {
-            return Ahead::default();
+    async fn ahead(
+        &mut self,
+        why: String,
+        (live, next): (&str, &str),
+        look: &Look,
+        again: bool,
+        marks: &mut Marks,
+    ) -> Course {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        let leaving = leaving(&look.servers, live, next);
+        if again || leaving.is_empty() {
+            return Course::Reload { why, ahead };
         }
-        let runtime = Runtime::of(master);
-        let leaving = match runtime.servers().await {
-            Ok(worker) => leaving(&worker, &present, text),
-            Err(error) => return self.cannot(&error),
-        };
-        if leaving.is_empty() {
-            return Ahead::default();
-        }
-        // From here on the worker does not run what the file says: a next run must know, if this one is killed.
-        let certain = match self.destination.doubt() {
-            Ok(certain) => certain.then_some(live),
-            Err(error) => return self.cannot(&error),
-        };
+        self.doubt();
         let out: Vec<_> = leaving.keys().map(|server| (server.clone(), "maint")).collect();
-        match runtime.turn(&out).await {
-            Ok(now) if leaving.keys().all(|server| now.get(server).is_none_or(|seen| seen.is_out())) => {
+        match Runtime::of(&self.master).turn(&out).await {
+            Ok(now) if out.iter().all(|(s, _)| now.servers.get(s).is_none_or(|seen| seen.is_out())) => {
                 marks.steered = Some(unix_millis());
             }
-            Ok(_) => _ = self.cannot(&"HAProxy did not obey; has the socket `level admin`?"),
-            Err(error) => _ = self.cannot(&error),
+            Ok(now) => self.warn(&format!("HAProxy did not obey: {}", now.said)),
+            Err(error) => self.warn(&error),
         }
-        let before = leaving.into_iter().map(|(server, seen)| (server, seen.state())).collect();
-        Ahead { before, certain }
+        ahead.extend(leaving.into_iter().map(|(server, seen)| (server, seen.state())));
+        Course::Reload { why, ahead }
     }
 
-    /// The text did not come into use (for this trouble, or none if nothing was tried): the servers serve again.
-    pub async fn undo(&self, ahead: Ahead, trouble: Option<&Trouble>) {
-        let Reader::Haproxy { master, .. } = &self.reader else { return };
-        if ahead.is_empty() || matches!(trouble, Some(Trouble::Unreachable(_))) {
-            return;
-        }
-        let undone = Runtime::of(master).turn(&ahead.before).await;
-        let undone = undone.map(|now| {
-            ahead
-                .before
-                .iter()
-                .all(|(server, state)| now.get(server).is_none_or(|seen| seen.state() == *state))
-        });
-        match undone {
-            Ok(true) if self.destination.read().is_ok_and(|text| text == ahead.certain) => {
-                // A failed reload leaves a doubt of its own.
-                if trouble.is_none_or(|trouble| !trouble.is_of_the_reader())
-                    && let Err(error) = self.destination.settle()
-                {
-                    tracing::warn!("{error}");
-                }
+    /// The text did not come into use (for this trouble, or none if that was not tried): back to what ran before.
+    pub async fn back(&mut self, course: Course, text: &str, trouble: Option<&Trouble>) {
+        let unsound = matches!(trouble, Some(Trouble::Check(CheckError::Unsound(_))));
+        let back = match &course {
+            // What could not be written, or checked, is none the less what should run.
+            Course::Steered { orders: 1.., before, .. } if unsound => self.steer_back(text, before).await,
+            Course::Reload { ahead, .. } if !ahead.is_empty() => match trouble {
+                // HAProxy may well run the new text.
+                Some(Trouble::Unreachable(_)) => return,
+                _ => self.restore(ahead).await,
+            },
+            _ => return,
+        };
+        match back {
+            // A failed reload leaves a doubt of its own.
+            Ok(()) if trouble.is_none_or(|trouble| !trouble.is_of_the_reader()) => {
+                self.settle();
             }
-            Ok(true) => {}
-            Ok(false) => _ = self.cannot(&"HAProxy did not put its servers back to work"),
-            Err(error) => _ = self.cannot(&error),
+            Ok(()) => {}
+            Err(why) => self.warn(&format!("HAProxy could not be steered back: {why}")),
         }
     }
 
-    fn cannot(&self, why: &dyn std::fmt::Display) -> Ahead {
-        let destination = self.destination.path().display().to_string();
-        tracing::warn!(destination, "could not steer HAProxy ahead of its reload: {why}");
-        Ahead::default()
+    async fn restore(&self, ahead: &[(Server, &'static str)]) -> Result<(), String> {
+        let now = Runtime::of(&self.master).turn(ahead).await.map_err(|error| error.to_string())?;
+        let back = ahead
+            .iter()
+            .all(|(server, state)| now.servers.get(server).is_none_or(|seen| seen.state() == *state));
+        if back { Ok(()) } else { Err(now.said) }
     }
+
+    async fn steer_back(&mut self, from: &str, to: &str) -> Result<(), String> {
+        let look = Runtime::of(&self.master).look().await.map_err(|error| error.to_string())?;
+        let (can, to) = (can(&look), configuration(to));
+        match verdict(&configuration(from), &to, &look.running, &can) {
+            Verdict::Same => {}
+            Verdict::Steer(orders) => _ = self.order(&orders, &to, &look, &can).await?,
+            Verdict::Reload(why) | Verdict::Refuse(why) => return Err(why),
+        }
+        self.live = None;
+        Ok(())
+    }
+
+    /// The file is in its place: whether the worker that was steered still serves. If so, all is settled.
+    pub async fn confirms(&mut self, course: &Course) -> bool {
+        let Course::Steered { pid, .. } = course else { return false };
+        if !Runtime::of(&self.master).look().await.is_ok_and(|look| look.pid == *pid) {
+            return false;
+        }
+        self.settle()
+    }
+
+    fn settle(&mut self) -> bool {
+        self.live = None;
+        self.destination.settle().map_err(|error| self.warn(&error)).is_ok()
+    }
+
+    /// Compares what runs with the file, and puts right what can be put right by orders. `None` while a change is
+    /// under way, or HAProxy cannot be looked at.
+    pub async fn look_after(&mut self) -> Option<Looked> {
+        let file = self.file().ok()??;
+        if self.live.is_some() || self.destination.is_pending() {
+            return None;
+        }
+        let runtime = Runtime::of(&self.master);
+        let look = runtime.look().await.ok()?;
+        let (can, want) = (can(&look), configuration(&file));
+        let (left, wrong): (Vec<Drift>, _) = drift(&look.running, &want.outline, &can)
+            .into_iter()
+            .partition(|drift| !drift.orders.is_empty() && drift.orders.iter().all(Order::can_wait));
+        let mut looked = Looked { leaving: left.len(), mended: true, ..Looked::default() };
+        if !left.is_empty() {
+            looked.leaving -= self.tidy(left).await;
+        }
+        if !wrong.is_empty() {
+            let orders: Vec<Order> = wrong.iter().flat_map(|drift| drift.orders.clone()).collect();
+            let hopeless = wrong.iter().any(|drift| drift.orders.is_empty());
+            looked.mended = !hopeless && self.order(&orders, &want, &look, &can).await.is_ok();
+            looked.drift = wrong.into_iter().map(|drift| drift.what).collect();
+            if looked.mended {
+                self.settle();
+            }
+        }
+        Some(looked)
+    }
+
+    /// Deletes servers that are out of use and that nothing points to any more; how many.
+    async fn tidy(&self, left: Vec<Drift>) -> usize {
+        let runtime = Runtime::of(&self.master);
+        let Ok(stat) = runtime.connections().await else { return 0 };
+        let idle = idle(&stat);
+        let free = |order: &Order| order.server().is_some_and(|server| idle.contains(server));
+        let orders: Vec<Order> = left.into_iter().flat_map(|drift| drift.orders).filter(free).collect();
+        if orders.is_empty() {
+            return 0;
+        }
+        let Ok(now) = runtime.give(&orders).await else { return 0 };
+        orders
+            .iter()
+            .filter_map(Order::server)
+            .filter(|server| !now.running.servers.contains_key(*server))
+            .count()
+    }
+
+    fn file(&self) -> Result<Option<String>, FileError> {
+        Ok(self.destination.read()?.map(|text| String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    fn warn(&self, why: &dyn std::fmt::Display) {
+        let destination = self.destination.path().display().to_string();
+        tracing::warn!(destination, "steering HAProxy: {why}");
+    }
+}
+
+/// A text with the files that it names, as they are now.
+fn configuration(text: &str) -> Configuration {
+    Configuration::new(text)
+}
+
+/// What the version can do; one that cannot be read is taken for the oldest that is known.
+fn can(look: &Look) -> Capabilities {
+    capabilities(&look.version).unwrap_or_default()
+}
+
+/// The orders that are given now: one that only tidies up waits for the next look, unless its server's name is needed.
+fn due(orders: &[Order], can: &Capabilities) -> Vec<Order> {
+    let needed = |at: usize| {
+        let comes =
+            |later: &Order| matches!(later, Order::Add { server, .. } if Some(server) == orders[at].server());
+        orders[at + 1..].iter().any(comes)
+    };
+    let now = |(at, order): &(usize, &Order)| !order.can_wait() || can.deletes_at_once() || needed(*at);
+    orders.iter().enumerate().filter(now).map(|(_, order)| order.clone()).collect()
+}
+
+/// What is wrong beyond what may wait.
+fn wrong(drift: &[Drift]) -> Option<String> {
+    let wrong =
+        drift.iter().filter(|drift| drift.orders.is_empty() || !drift.orders.iter().all(Order::can_wait));
+    let wrong: Vec<&str> = wrong.map(|drift| drift.what.as_str()).take(3).collect();
+    (!wrong.is_empty()).then(|| wrong.join(", "))
 }

@@ -34,6 +34,13 @@ pub fn capabilities(version: &str) -> Option<Capabilities> {
     Some(Capabilities { version: Version(major, minor, patch) })
 }
 
+/// Of the oldest version that is steered at all.
+impl Default for Capabilities {
+    fn default() -> Self {
+        Capabilities { version: DYNAMIC_SERVERS }
+    }
+}
+
 impl Capabilities {
     /// The version.
     #[must_use]

@@ -144,6 +144,17 @@ impl Order {
         matches!(self, Order::Delete(_))
     }
 
+    /// Whether an answer to one of its commands tells of no failure. Those about servers tell too little; what runs
+    /// then has to be looked at.
+    #[must_use]
+    pub fn is_content_with(&self, answer: &str) -> bool {
+        match self {
+            Order::Entries { .. } => answer.trim().is_empty(),
+            Order::Certificate { .. } => answer.contains("Transaction") || answer.contains("Success"),
+            _ => true,
+        }
+    }
+
     /// The first version of HAProxy that takes it.
     #[must_use]
     pub fn since(&self) -> Version {

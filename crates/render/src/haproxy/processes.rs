@@ -11,7 +11,7 @@ pub struct Processes {
     pub version: String,
     /// The worker that takes new connections; unknown right after a failed reload on some versions.
     pub worker: Option<u32>,
-    /// Workers that a reload left behind, alive as long as their last connection.
+    /// Workers that a reload left behind, alive as long as their last connection; the youngest first.
     pub old_workers: Vec<u32>,
 }
 
@@ -20,6 +20,7 @@ pub struct Processes {
 pub fn processes(text: &str) -> Option<Processes> {
     let mut found = Processes::default();
     let (mut master, mut old) = (false, false);
+    let mut left: Vec<(u32, u32)> = vec![];
     for line in text.lines() {
         match line.trim() {
             "# old workers" => old = true,
@@ -41,12 +42,14 @@ pub fn processes(text: &str) -> Option<Processes> {
                 let (pid, reloads): (u32, u32) = (pid.parse().ok()?, reloads.parse().ok()?);
                 match (old, reloads) {
                     (false, _) if found.worker.is_none() => found.worker = Some(pid),
-                    _ => found.old_workers.push(pid),
+                    _ => left.push((reloads, pid)),
                 }
             }
             _ => {}
         }
     }
+    left.sort_by_key(|(reloads, _)| *reloads);
+    found.old_workers = left.into_iter().map(|(_, pid)| pid).collect();
     // After a failed reload 3.x lists the worker that still serves among the old ones.
     if found.worker.is_none() && found.failed > 0 && !found.old_workers.is_empty() {
         found.worker = Some(found.old_workers.remove(0));

@@ -77,17 +77,41 @@ pub fn departed(old: &Servers, now: &Servers, cutting: &BTreeSet<String>) -> BTr
         .collect()
 }
 
+/// The servers that nothing points to, by `show stat -1 4 -1`: no session, nothing queued, no connection kept.
+#[must_use]
+pub fn idle(stat: &str) -> BTreeSet<Server> {
+    let mut lines = stat.lines();
+    let columns: Vec<&str> = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let field = |name: &str| fields.get(columns.iter().position(|column| *column == name)?).copied();
+        let counts = ["scur", "qcur", "used_conn_cur", "idle_conn_cur"];
+        let free = counts.iter().all(|count| matches!(field(count), None | Some("" | "0")));
+        (free && field("scur").is_some()).then(|| Some((field("pxname")?.into(), field("svname")?.into())))?
+    };
+    lines.filter_map(row).collect()
+}
+
 /// The pointers of the sessions (`show sess`) that go to one of `servers`.
 #[must_use]
 pub fn held(sessions: &str, servers: &BTreeSet<Server>) -> Vec<String> {
-    let pointer = |line: &str| {
-        let (pointer, rest) = line.split_once(": ")?;
-        let field =
-            |name: &str| rest.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-        let name = (field("be")?.to_owned(), field("srv")?.to_owned());
-        (pointer.starts_with("0x") && servers.contains(&name)).then(|| pointer.to_owned())
-    };
-    sessions.lines().filter_map(pointer).collect()
+    let to = |(pointer, server): (String, Server)| servers.contains(&server).then_some(pointer);
+    sessions.lines().filter_map(session).filter_map(to).collect()
+}
+
+/// The pointers of all sessions of clients: the one that asks is not among them.
+#[must_use]
+pub fn all(sessions: &str) -> Vec<String> {
+    let of_a_client = |line: &&str| !line.contains(" fe=GLOBAL ");
+    sessions.lines().filter(of_a_client).filter_map(session).map(|(pointer, _)| pointer).collect()
+}
+
+/// A session's pointer, and where it goes.
+fn session(line: &str) -> Option<(String, Server)> {
+    let (pointer, rest) = line.split_once(": ").filter(|(pointer, _)| pointer.starts_with("0x"))?;
+    let field =
+        |name: &str| rest.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    Some((pointer.to_owned(), (field("be")?.to_owned(), field("srv")?.to_owned())))
 }
 
 #[cfg(test)]
@@ -104,6 +128,13 @@ mod tests {
     const SESSIONS: &str = "\
 0x564ff29409c0: proto=tcpv4 src=127.0.0.1:38594 fe=w be=redis_master srv=r1 ts=00 epoch=0 age=17s\n\
 0x564ff2a5c060: proto=sockpair src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00 epoch=0 age=0s\n";
+
+    #[test]
+    fn a_server_without_connections_is_idle() {
+        let stat = "# pxname,svname,qcur,scur,used_conn_cur,\na,x,0,0,0,\na,y,0,1,1,\na,z,0,0,2,\n\n";
+        assert_eq!(idle(stat), [("a".to_owned(), "x".to_owned())].into());
+        assert!(idle("Unknown command\nx\n").is_empty());
+    }
 
     #[test]
     fn a_session_goes_with_its_server() {
@@ -126,6 +157,7 @@ mod tests {
         }
         assert_eq!(held(SESSIONS, &[r1].into()), ["0x564ff29409c0"]);
         assert!(held(SESSIONS, &BTreeSet::new()).is_empty());
+        assert_eq!(all(SESSIONS), ["0x564ff29409c0"]);
         assert!(
             ["", "Unknown command", "Can't find the target PID"].iter().all(|said| servers(said).is_none())
         );

@@ -31,7 +31,9 @@ pub struct Steward {
     pub master: Master,
     /// What was brought into use; the steward ends with its sender.
     pub applied: watch::Receiver<Applied>,
-    /// Told when HAProxy runs and a text waits for it.
+    /// How many old workers may live on.
+    pub most_old: Option<usize>,
+    /// Told when HAProxy runs and a text waits for it, or another worker runs than before.
     pub runs: Arc<Notify>,
     /// Where it says what it sees.
     pub report: Report,
@@ -89,14 +91,28 @@ impl Steward {
     async fn tend(&self, cutting: &BTreeSet<String>, fresh: bool) -> bool {
         let looked = self.master.look_within(LIMIT).await;
         let old = looked.as_ref().ok().map(|haproxy| haproxy.old_workers.clone());
+        let before = self.report.worker();
         self.report.looked(looked);
         let Some(old) = old else { return false };
-        if self.report.state() == State::Pending {
+        let worker = self.report.worker();
+        if self.report.state() == State::Pending || worker != before {
             self.runs.notify_one();
         }
-        let cut = self.sweep(&old, cutting).await;
+        let cut = self.sweep(&old, cutting).await + self.cap(&old).await;
         self.report.cut(cut, fresh);
         true
+    }
+
+    /// Cuts all sessions of the oldest workers beyond what may live on; they end with the last one.
+    async fn cap(&self, old: &[u32]) -> usize {
+        let mut cut = 0;
+        for pid in old.iter().skip(self.most_old.unwrap_or(usize::MAX)) {
+            let worker = format!("@!{pid}");
+            let list = self.master.socket.ask_within(&format!("{worker} show sess"), LIMIT).await;
+            let sessions = list.map(|list| sessions::all(&list)).unwrap_or_default();
+            cut += shut(&self.master.socket, &worker, &sessions).await;
+        }
+        cut
     }
 
     /// Cuts the sessions that old workers hold to servers which the present one has not. A leaving worker can no
@@ -134,9 +150,14 @@ async fn sweep(socket: Socket, worker: String, now: Arc<Servers>, cutting: Arc<B
         return 0;
     }
     let Ok(list) = ask("show sess").await else { return 0 };
+    shut(&socket, &worker, &sessions::held(&list, &departed)).await
+}
+
+/// Ends sessions of a worker, as many as it takes; returns how many.
+async fn shut(socket: &Socket, worker: &str, pointers: &[String]) -> usize {
     let mut cut = 0;
-    for pointer in sessions::held(&list, &departed) {
-        if ask(&format!("shutdown session {pointer}")).await.is_err() {
+    for pointer in pointers {
+        if socket.ask_within(&format!("{worker} shutdown session {pointer}"), LIMIT).await.is_err() {
             break;
         }
         cut += 1;

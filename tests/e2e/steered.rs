@@ -1,0 +1,179 @@
+//! HAProxy follows a change of its servers without a reload, and stays where its file says it should be.
+
+use std::{
+    fs,
+    io::Write,
+    net::{TcpListener, TcpStream},
+};
+
+use serde_json::Value;
+use tests::{Front, Outcome, PATIENCE, Port, Signal, Special, haproxy, until, when};
+
+/// A server that takes connections.
+fn server() -> Outcome<(Port, TcpListener)> {
+    let port = Port::lease()?;
+    let listener = TcpListener::bind(port.address())?;
+    listener.set_nonblocking(true)?;
+    Ok((port, listener))
+}
+
+/// A client that holds its connection, and its end at the server.
+async fn held(front: &Front, listener: &TcpListener) -> Outcome<(TcpStream, TcpStream)> {
+    let held = until("a connection at the server", PATIENCE, async || {
+        let mut client = TcpStream::connect(front.bind.address())?;
+        client.write_all(b"x")?;
+        client.set_nonblocking(true)?;
+        let end =
+            until("it to arrive", std::time::Duration::from_millis(200), async || Ok(listener.accept()?));
+        Ok((client, end.await?.0))
+    });
+    front.render.part.explain(held.await)
+}
+
+fn is_cut(client: &TcpStream) -> bool {
+    let mut byte = [0];
+    !matches!(client.peek(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+async fn steered(front: &Front, times: u64) -> Outcome<Value> {
+    let steered = |s: &Value| {
+        let template = &s["templates"][0];
+        template["steers"].as_u64() == Some(times) && template["state"] == "applied"
+    };
+    let status = front.render.shows("a steered change", PATIENCE, steered).await?;
+    Ok(status["templates"][0].clone())
+}
+
+/// The table of the worker that serves.
+async fn table(front: &Front) -> Outcome<String> {
+    haproxy::command(&front.socket(), "@1 show servers state out").await
+}
+
+async fn servers(front: &Front) -> Outcome<Vec<String>> {
+    let table = table(front).await?;
+    let names = table.lines().skip(2).filter_map(|line| line.split_whitespace().nth(3)).map(str::to_owned);
+    Ok(names.collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_servers_takes_no_reload() -> Outcome {
+    let ((one, first), (two, second)) = (server()?, server()?);
+    let mut front = Front::start(one.number(), Special::default()).await?;
+    let worker = front.worker().await?;
+    let (client, _end) = held(&front, &first).await?;
+
+    // Another address, then another server, then one more and one less.
+    front.say_all(&[("m", two.number())], "");
+    let status = steered(&front, 1).await?;
+    assert_eq!(status["last"]["outcome"], "steered", "{status:#}");
+    assert!(status["last"]["applied_ms"].as_f64() < status["last"]["renamed_ms"].as_f64(), "{status:#}");
+    assert!(is_cut(&client), "a client stays with the server that was left");
+    let (client, _end) = held(&front, &second).await?;
+    assert!(front.names(two.number()));
+
+    front.say_all(&[("n", one.number())], "");
+    steered(&front, 2).await?;
+    assert!(is_cut(&client));
+    let (client, _end) = held(&front, &first).await?;
+    front.say_all(&[("n", one.number()), ("o", two.number())], "");
+    steered(&front, 3).await?;
+    assert!(!is_cut(&client), "a client of a server that stays was cut");
+    let gone = until("the servers that left to be deleted", PATIENCE, async || {
+        let mut names = servers(&front).await?;
+        names.sort();
+        when(names == ["n", "o"], || format!("{names:?}"))
+    });
+    front.render.part.explain(gone.await)?;
+    assert!(!is_cut(&client));
+
+    assert_eq!(front.worker().await?, worker, "it was reloaded");
+    let status = steered(&front, 3).await?;
+    assert_eq!((&status["reloads"], &status["drifts"]), (&0.into(), &0.into()), "{status:#}");
+    // What a restart reads is what runs.
+    front.haproxy.as_mut().expect("it runs").part.restart()?;
+    front.runs(two.number()).await?;
+    front.runs(one.number()).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_does_by_hand_is_said_and_put_right() -> Outcome {
+    let (one, _first) = server()?;
+    let front = Front::start(one.number(), Special::default()).await?;
+    let worker = front.worker().await?;
+    for (order, said) in [
+        ("@1 set server out/m state maint", "server out/m is out of use and should not be"),
+        ("@1 set server out/m addr 127.0.0.9", "server out/m is at 127.0.0.9:"),
+        ("@1 set server out/m weight 7", "server out/m has the weight 7 and should have 1"),
+        ("@1 add server out/x 127.0.0.1:1", "server out/x runs and is not in the configuration"),
+    ] {
+        haproxy::command(&front.socket(), order).await?;
+        if order.contains("out/x") {
+            haproxy::command(&front.socket(), "@1 set server out/x state ready").await?;
+        }
+        let named = |s: &Value| s["templates"][0]["drift"].to_string().contains(said);
+        front.render.shows(said, PATIENCE, named).await?;
+        let mended = |s: &Value| s["templates"][0]["drift"] == serde_json::json!([]);
+        front.render.shows("that it is put right", PATIENCE, mended).await?;
+    }
+    assert_eq!(servers(&front).await?, ["m"]);
+    let row = table(&front).await?;
+    let row: Vec<_> = row.lines().nth(2).unwrap_or_default().split_whitespace().collect();
+    assert_eq!((row[4], row[6], row[7]), ("127.0.0.1", "0", "1"), "{row:?}");
+    assert_eq!(front.worker().await?, worker, "it was reloaded");
+    Ok(())
+}
+
+/// The check comes after the orders; a text that it refuses is taken back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_text_is_steered_back() -> Outcome {
+    let ((one, first), (two, _second)) = (server()?, server()?);
+    let home = tempfile::tempdir()?;
+    let refuse = home.path().join("refuse");
+    let environment = [("REFUSE", refuse.to_str().unwrap_or_default())];
+    let check = "#!/bin/sh\n[ ! -e \"$REFUSE\" ] || exit 1\nexec haproxy \"$@\"\n";
+    let special = Special { check: Some(check), environment: &environment, ..Special::default() };
+    let mut front = Front::start(one.number(), special).await?;
+    let worker = front.worker().await?;
+    fs::write(&refuse, "")?;
+    front.say_all(&[("n", two.number())], "");
+    let refused = |s: &Value| s["templates"][0]["last"]["outcome"] == "refused";
+    front.render.shows("a refused text", PATIENCE, refused).await?;
+    front.runs(one.number()).await?;
+    held(&front, &first).await?;
+    assert!(front.names(one.number()));
+    fs::remove_file(&refuse)?;
+    front.runs(two.number()).await?;
+    front.applied().await?;
+    assert!(front.names(two.number()));
+    assert_ne!(front.worker().await?, worker, "a text that failed is checked before anything is told");
+    Ok(())
+}
+
+/// Killed between the orders and the file: the next run makes both the same again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_ends_in_between_converges() -> Outcome {
+    let ((one, first), (two, _second)) = (server()?, server()?);
+    let home = tempfile::tempdir()?;
+    let go = home.path().join("go");
+    fs::write(&go, "")?;
+    let environment = [("GO", go.to_str().unwrap_or_default())];
+    let check = "#!/bin/sh\nwhile [ ! -e \"$GO\" ]; do sleep 0.02; done\nexec haproxy \"$@\"\n";
+    let special = Special { check: Some(check), environment: &environment, ..Special::default() };
+    let mut front = Front::start(one.number(), special).await?;
+    for signal in [Signal::TERM, Signal::KILL] {
+        fs::remove_file(&go)?;
+        front.say_all(&[("n", two.number())], "");
+        front.runs(two.number()).await?;
+        front.render.part.signal(signal)?;
+        front.render.part.end(PATIENCE).await?;
+        assert!(front.names(one.number()), "the file was written before it was checked");
+        front.say_all(&[("m", one.number())], "");
+        fs::write(&go, "")?;
+        front.render.part.restart()?;
+        front.runs(one.number()).await?;
+        front.applied().await?;
+        held(&front, &first).await?;
+        assert!(!table(&front).await?.contains(&format!(" {} ", two.number())));
+    }
+    Ok(())
+}
