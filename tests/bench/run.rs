@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use tests::{
-    Fault, LIMIT, Outcome, Stack, Tally, Trouble, Watcher, Writer, redis::Role, stack::SERVICE, unix_ms,
-    until, watch_masters, watch_role, when,
+    Fault, LIMIT, Outcome, Stack, Tally, Trouble, Watcher, Writer, Writers, redis::Role, stack::SERVICE,
+    unix_ms, until, watch_masters, watch_role, when,
 };
 use tokio::time::Instant;
 
@@ -16,12 +16,6 @@ pub struct Eyes {
     roles: Vec<(u16, Watcher<Role>)>,
     masters: Watcher<BTreeSet<u16>>,
     writers: Writers,
-}
-
-/// The two writers: connections that are kept and fresh ones see different outages.
-struct Writers {
-    kept: Writer,
-    fresh: Writer,
 }
 
 /// The moments of a run.
@@ -195,20 +189,6 @@ impl Eyes {
             both_say_master: (demoted.unwrap_or(after(to)) - spoke.max(promoted)).max(0.0),
             render: Value::Null,
         })
-    }
-}
-
-impl Writers {
-    fn start(port: u16) -> Writers {
-        Writers { kept: Writer::start(port), fresh: Writer::fresh(port) }
-    }
-
-    fn first_ack(&self, server: u16, since: Instant) -> Option<Instant> {
-        [&self.kept, &self.fresh].into_iter().filter_map(|writer| writer.first_ack(server, since)).min()
-    }
-
-    fn last_ack(&self, server: u16, since: Instant) -> Option<Instant> {
-        [&self.kept, &self.fresh].into_iter().filter_map(|writer| writer.last_ack(server, since)).max()
     }
 }
 

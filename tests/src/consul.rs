@@ -4,7 +4,7 @@ use std::{fs, path::Path, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::{Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
+use crate::{Host, Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 
 /// The token that may do everything, where access control is on.
 pub const ROOT_TOKEN: &str = "00000000-0000-0000-0000-00000000000f";
@@ -16,6 +16,7 @@ const ASK: Duration = Duration::from_secs(2);
 pub struct Agent {
     /// The process.
     pub part: Part,
+    host: Host,
     data: PathBuf,
     http: Port,
     gossip: Port,
@@ -36,7 +37,12 @@ pub enum Access {
 impl Agent {
     /// Starts a server that is a cluster by itself.
     pub fn server(directory: &Path, access: Access) -> Outcome<Agent> {
-        Agent::start(directory, "consul-server", access, |rpc| {
+        Agent::server_at(Host::LOOPBACK, directory, access)
+    }
+
+    /// The same on that host.
+    pub fn server_at(host: Host, directory: &Path, access: Access) -> Outcome<Agent> {
+        Agent::start(host, directory, "consul-server", access, |rpc| {
             json!({
                 "server": true, "bootstrap_expect": 1, "performance": { "raft_multiplier": 1 },
                 "ports": { "server": rpc },
@@ -58,18 +64,37 @@ impl Agent {
         access: Access,
         own: Value,
     ) -> Outcome<Agent> {
-        Agent::start(directory, name, access, |_| {
-            let mut all = json!({ "retry_join": [server.gossip.address()], "retry_interval": "500ms" });
+        Agent::client_at(Host::LOOPBACK, name, directory, server, access, own)
+    }
+
+    /// The same on that host.
+    pub fn client_at(
+        host: Host,
+        name: &str,
+        directory: &Path,
+        server: &Agent,
+        access: Access,
+        own: Value,
+    ) -> Outcome<Agent> {
+        Agent::start(host, directory, name, access, |_| {
+            let join = format!("{}:{}", server.host.address, server.gossip.number());
+            let mut all = json!({ "retry_join": [join], "retry_interval": "500ms" });
             merge(&mut all, own.clone());
             all
         })
     }
 
-    fn start(directory: &Path, name: &str, access: Access, own: impl Fn(u16) -> Value) -> Outcome<Agent> {
+    fn start(
+        host: Host,
+        directory: &Path,
+        name: &str,
+        access: Access,
+        own: impl Fn(u16) -> Value,
+    ) -> Outcome<Agent> {
         let (http, gossip, rpc) = (Port::lease()?, Port::lease()?, Port::lease()?);
         let data = directory.join(format!("{name}-data"));
         let mut settings = json!({
-            "node_name": name, "data_dir": data, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
+            "node_name": name, "data_dir": data, "bind_addr": host.address, "client_addr": "127.0.0.1",
             "ports": { "http": http.number(), "serf_lan": gossip.number(), "serf_wan": -1, "dns": -1 },
             "disable_update_check": true, "leave_on_terminate": false, "log_level": "INFO",
         });
@@ -83,12 +108,12 @@ impl Agent {
         let file = directory.join(format!("{name}.json"));
         fs::write(&file, settings.to_string())?;
         let arguments = ["agent".as_ref(), "-ui".as_ref(), "-config-file".as_ref(), file.as_os_str()];
-        let part = Recipe::new(name, "consul", directory, arguments).start()?;
+        let part = host.runs(Recipe::new(name, "consul", directory, arguments)).start()?;
         let client = Http::new((access == Access::Closed).then_some(ROOT_TOKEN))?;
-        Ok(Agent { part, data, http, gossip, _rpc: rpc, client })
+        Ok(Agent { part, host, data, http, gossip, _rpc: rpc, client })
     }
 
-    /// `127.0.0.1:PORT` of its HTTP interface.
+    /// `127.0.0.1:PORT` of its HTTP interface, on its own host.
     pub fn address(&self) -> String {
         self.http.address().to_string()
     }

@@ -5,6 +5,7 @@
 //! their keys and certificates. `fault` breaks it; `writer` and `watchers` see that from the outside, and `sightings` remembers who was master when, for
 //! each of them. `arguments`, `say` and `results` are the manners of the two programs, demo and bench.
 
+mod adverts;
 mod arguments;
 mod clock;
 pub mod consul;
@@ -27,8 +28,11 @@ mod trouble;
 mod usage;
 mod wait;
 mod watchers;
+mod wire;
 mod writer;
+mod writers;
 
+pub use adverts::Adverts;
 pub use arguments::arguments;
 pub use clock::unix_ms;
 pub use fault::{Fault, LIMIT};
@@ -47,4 +51,6 @@ pub use trouble::{Outcome, Trouble};
 pub use usage::{Usage, usage};
 pub use wait::{PATIENCE, until, when};
 pub use watchers::{Watcher, watch_consul, watch_masters, watch_proxy, watch_role, watch_sentinels};
+pub use wire::{Host, Wire};
 pub use writer::{Tally, Writer};
+pub use writers::Writers;

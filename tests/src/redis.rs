@@ -1,13 +1,19 @@
 //! Redis servers and sentinels in directories of their own, and what they say about themselves.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, Value, aio::MultiplexedConnection,
     from_redis_value_ref,
 };
 
-use crate::{Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
+use crate::{Host, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 
 /// What the sentinels call their master.
 pub const MASTER_NAME: &str = "mymaster";
@@ -23,38 +29,59 @@ const ASK: Duration = Duration::from_secs(1);
 pub struct Redis {
     /// The process.
     pub part: Part,
+    /// Where it runs.
+    pub host: Host,
     port: Port,
 }
 
 impl Redis {
     /// Starts a server: a master, or a replica of the server at that port.
     pub fn server(name: &str, directory: &Path, master: Option<u16>) -> Outcome<Redis> {
-        let follow = master.map(|port| format!("replicaof 127.0.0.1 {port}\n")).unwrap_or_default();
+        Redis::server_at(
+            Host::LOOPBACK,
+            name,
+            directory,
+            master.map(|port| (Ipv4Addr::LOCALHOST, port).into()),
+        )
+    }
+
+    /// The same on that host.
+    pub fn server_at(host: Host, name: &str, directory: &Path, master: Option<SocketAddr>) -> Outcome<Redis> {
+        let follow = master.map(|at| format!("replicaof {} {}\n", at.ip(), at.port())).unwrap_or_default();
         let settings = format!("save \"\"\nappendonly no\nrepl-diskless-sync-delay 0\n{follow}");
-        Redis::start("redis-server", name, directory, &settings)
+        Redis::start("redis-server", host, name, directory, &settings)
     }
 
     /// Starts a sentinel that watches the master at that port.
     pub fn sentinel(name: &str, directory: &Path, master: u16) -> Outcome<Redis> {
+        Redis::sentinel_at(Host::LOOPBACK, name, directory, (Ipv4Addr::LOCALHOST, master).into())
+    }
+
+    /// The same on that host.
+    pub fn sentinel_at(host: Host, name: &str, directory: &Path, master: SocketAddr) -> Outcome<Redis> {
+        let (ip, port) = (master.ip(), master.port());
         let settings = format!(
-            "sentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2\n\
+            "sentinel monitor {MASTER_NAME} {ip} {port} 2\n\
              sentinel down-after-milliseconds {MASTER_NAME} {}\n\
              sentinel failover-timeout {MASTER_NAME} 5000\n",
             DOWN_AFTER.as_millis()
         );
-        Redis::start("redis-sentinel", name, directory, &settings)
+        Redis::start("redis-sentinel", host, name, directory, &settings)
     }
 
-    fn start(program: &str, name: &str, directory: &Path, settings: &str) -> Outcome<Redis> {
+    fn start(program: &str, host: Host, name: &str, directory: &Path, settings: &str) -> Outcome<Redis> {
         let port = Port::lease()?;
         let home = directory.join(name);
         fs::create_dir_all(&home)?;
         let file = home.join("redis.conf");
         let number = port.number();
         // Sentinel rewrites this file, and a restart reads what it wrote.
-        fs::write(&file, format!("port {number}\nbind 127.0.0.1\ndir {}\n{settings}", home.display()))?;
-        let part = Recipe::new(name, program, directory, [file]).start()?;
-        Ok(Redis { part, port })
+        let bind = host.addresses().iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(" ");
+        // Beyond loopback Redis wants a password, or to be told that it needs none.
+        let place = format!("port {number}\nbind {bind}\nprotected-mode no\ndir {}\n", home.display());
+        fs::write(&file, place + settings)?;
+        let part = host.runs(Recipe::new(name, program, directory, [file])).start()?;
+        Ok(Redis { part, host, port })
     }
 
     /// Its port.
@@ -62,14 +89,19 @@ impl Redis {
         self.port.number()
     }
 
-    /// `127.0.0.1:PORT`.
+    /// Where others reach it.
+    pub fn at(&self) -> SocketAddr {
+        (self.host.address, self.port()).into()
+    }
+
+    /// `ADDRESS:PORT`.
     pub fn address(&self) -> String {
-        self.port.address().to_string()
+        self.at().to_string()
     }
 
     /// Runs one command.
     pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Outcome<T> {
-        ask(self.port(), command).await
+        ask_at((self.host.side, self.port()).into(), command).await
     }
 
     /// Waits until it answers and, as a replica, follows its master.
@@ -146,17 +178,25 @@ pub fn get_master() -> Cmd {
 
 /// A fresh connection to a loopback port; connecting and each answer may take `limit`.
 pub async fn connect(port: u16, limit: Duration) -> Outcome<MultiplexedConnection> {
+    connect_to((Ipv4Addr::LOCALHOST, port).into(), limit).await
+}
+
+async fn connect_to(address: SocketAddr, limit: Duration) -> Outcome<MultiplexedConnection> {
     let settings =
         AsyncConnectionConfig::new().set_connection_timeout(Some(limit)).set_response_timeout(Some(limit));
-    let client = Client::open(("127.0.0.1", port))?;
+    let client = Client::open((address.ip().to_string(), address.port()))?;
     Ok(client.get_multiplexed_async_connection_with_config(&settings).await?)
 }
 
 /// Runs one command on a fresh connection.
 pub async fn ask<T: FromRedisValue>(port: u16, command: &Cmd) -> Outcome<T> {
-    let mut connection = connect(port, ASK).await?;
+    ask_at((Ipv4Addr::LOCALHOST, port).into(), command).await
+}
+
+async fn ask_at<T: FromRedisValue>(address: SocketAddr, command: &Cmd) -> Outcome<T> {
+    let mut connection = connect_to(address, ASK).await?;
     let answer = command.query_async(&mut connection).await;
-    answer.map_err(|e| Trouble::from(e).during(format!("asking 127.0.0.1:{port}")))
+    answer.map_err(|e| Trouble::from(e).during(format!("asking {address}")))
 }
 
 /// Which server is at the other end of a connection, by its own port.

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -10,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
+use crate::{Host, Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 
 /// One running program of the product.
 #[derive(Debug)]
@@ -18,7 +19,8 @@ pub struct Rolecall {
     /// The process.
     pub part: Part,
     config: PathBuf,
-    admin: Port,
+    admin: SocketAddr,
+    _lease: Port,
     http: Http,
 }
 
@@ -31,13 +33,27 @@ impl Rolecall {
         config: &str,
         environment: Vec<(String, String)>,
     ) -> Outcome<Rolecall> {
-        let admin = Port::lease()?;
+        Rolecall::start_at(Host::LOOPBACK, program, name, directory, config, environment)
+    }
+
+    /// The same on that host.
+    pub fn start_at(
+        host: Host,
+        program: &str,
+        name: &str,
+        directory: &Path,
+        config: &str,
+        environment: Vec<(String, String)>,
+    ) -> Outcome<Rolecall> {
+        let lease = Port::lease()?;
+        let admin: SocketAddr = (host.side, lease.number()).into();
         let file = directory.join(format!("{name}.hcl"));
-        fs::write(&file, format!("admin {{\n  address = \"{}\"\n}}\n{config}", admin.address()))?;
+        fs::write(&file, format!("admin {{\n  address = \"{admin}\"\n}}\n{config}"))?;
         let arguments = [program.as_ref(), "-c".as_ref(), file.as_os_str()];
         let mut recipe = Recipe::new(name, binary()?, directory, arguments);
         recipe.environment = environment;
-        Ok(Rolecall { part: recipe.start()?, config: file, admin, http: Http::new(None)? })
+        let part = host.runs(recipe).start()?;
+        Ok(Rolecall { part, config: file, admin, _lease: lease, http: Http::new(None)? })
     }
 
     /// Its configuration file.
@@ -45,9 +61,9 @@ impl Rolecall {
         &self.config
     }
 
-    /// `127.0.0.1:PORT` of its admin pages.
+    /// `IP:PORT` of its admin pages.
     pub fn address(&self) -> String {
-        self.admin.address().to_string()
+        self.admin.to_string()
     }
 
     /// An admin page: status code and text.

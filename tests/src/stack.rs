@@ -2,15 +2,17 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::try_join;
 
 use crate::{
-    Outcome, PATIENCE, Port, Rolecall, Trouble,
+    Host, Outcome, PATIENCE, Port, Rolecall, Trouble,
     consul::{Access, Agent, Entry},
     haproxy::{self, Haproxy},
     redis::{MASTER_NAME, Redis},
@@ -54,8 +56,10 @@ pub struct Stack {
     pub sentinels: Vec<Redis>,
     /// The Redis servers.
     pub redis: Vec<Redis>,
-    /// The Consul agent that the programs talk to.
+    /// The Consul agent that the programs talk to; with an island, those that are not on it.
     pub agent: Agent,
+    /// The agent on the island.
+    pub island_agent: Option<Agent>,
     /// The Consul server.
     pub server: Agent,
     /// HAProxy's ports.
@@ -77,23 +81,46 @@ pub struct Ports {
 impl Stack {
     /// Starts everything and waits until a write through HAProxy is acknowledged. `say` hears of each step.
     pub async fn start(shape: Shape, say: impl Fn(&str)) -> Outcome<Stack> {
+        Stack::start_on(Host::LOOPBACK, None, shape, say).await
+    }
+
+    /// The same with hosts. On the island are the first Redis, which is the master, and the first Sentinel, the
+    /// `register` and the Consul agent beside it.
+    pub async fn start_on(
+        host: Host,
+        island: Option<Host>,
+        shape: Shape,
+        say: impl Fn(&str),
+    ) -> Outcome<Stack> {
         let directory = tempfile::Builder::new().prefix("rolecall-").tempdir()?;
         let home = directory.path();
-        let server = Agent::server(home, Access::Open)?;
-        let agent = Agent::client(home, &server, Some(NODE_ID), Access::Open)?;
-        let (redis, sentinels) = try_join!(data(home.into(), shape, &say), async {
+        let server = Agent::server_at(host, home, Access::Open)?;
+        let agent = Agent::client_at(
+            host,
+            "consul-client",
+            home,
+            &server,
+            Access::Open,
+            json!({ "node_id": NODE_ID }),
+        )?;
+        let join = |on| Agent::client_at(on, "consul-island", home, &server, Access::Open, json!({}));
+        let island_agent = island.map(join).transpose()?;
+        let on = |number: usize| island.filter(|_| number == 0).unwrap_or(host);
+        let (redis, sentinels) = try_join!(data(home.into(), shape, &on, &say), async {
             try_join!(server.ready(), agent.ready())?;
             say("Consul has a leader, and the client agent has joined");
             Ok(())
         })
         .map(|(parts, ())| parts)?;
 
-        let named: Vec<u16> = sentinels.iter().map(Redis::port).collect();
+        let named: Vec<SocketAddr> = sentinels.iter().map(Redis::at).collect();
         let mut registers = Vec::new();
         for (number, redis) in redis.iter().enumerate() {
             let id = format!("{SERVICE}-{number}");
-            let config = register_config(&agent.address(), &id, redis.port(), &named);
-            registers.push(Rolecall::start(
+            let agent = island_agent.as_ref().filter(|_| number == 0).unwrap_or(&agent);
+            let config = register_config_at(&agent.address(), &id, redis.at(), &named);
+            registers.push(Rolecall::start_at(
+                redis.host,
                 "register",
                 &format!("register-{number}"),
                 home,
@@ -109,7 +136,18 @@ impl Stack {
         say(&format!("{} times rolecall register: in Consul", registers.len()));
         let haproxy = proxy(home, &render).await?;
         say("rolecall render wrote the configuration, HAProxy runs with it");
-        let stack = Stack { render, registers, haproxy, sentinels, redis, agent, server, ports, directory };
+        let stack = Stack {
+            render,
+            registers,
+            haproxy,
+            sentinels,
+            redis,
+            agent,
+            island_agent,
+            server,
+            ports,
+            directory,
+        };
         stack.writes_flow().await?;
         say("a write through HAProxy is acknowledged");
         Ok(stack)
@@ -226,11 +264,16 @@ impl Ports {
 }
 
 /// Redis first: a sentinel that finds a master with its replicas in place knows them at once, not after 10 s.
-async fn data(home: PathBuf, shape: Shape, say: &impl Fn(&str)) -> Outcome<(Vec<Redis>, Vec<Redis>)> {
+async fn data(
+    home: PathBuf,
+    shape: Shape,
+    on: &impl Fn(usize) -> Host,
+    say: &impl Fn(&str),
+) -> Outcome<(Vec<Redis>, Vec<Redis>)> {
     let mut servers: Vec<Redis> = Vec::new();
     for number in 0..shape.redis {
-        let master = servers.first().map(Redis::port);
-        servers.push(Redis::server(&format!("redis-{number}"), &home, master)?);
+        let master = servers.first().map(Redis::at);
+        servers.push(Redis::server_at(on(number), &format!("redis-{number}"), &home, master)?);
     }
     for server in &servers {
         server.ready().await?;
@@ -238,8 +281,8 @@ async fn data(home: PathBuf, shape: Shape, say: &impl Fn(&str)) -> Outcome<(Vec<
     say(&format!("{} Redis servers: a master and its replicas", servers.len()));
     let mut sentinels = Vec::new();
     for number in 0..shape.sentinels {
-        let master = servers.first().map(Redis::port).unwrap_or_default();
-        sentinels.push(Redis::sentinel(&format!("sentinel-{number}"), &home, master)?);
+        let master = servers.first().map(Redis::at).ok_or_else(|| Trouble::new("no Redis to watch"))?;
+        sentinels.push(Redis::sentinel_at(on(number), &format!("sentinel-{number}"), &home, master)?);
     }
     for sentinel in &sentinels {
         sentinel.calm(PATIENCE).await?;
@@ -271,7 +314,14 @@ async fn proxy(home: &Path, render: &Rolecall) -> Outcome<Haproxy> {
 
 /// The configuration of one `rolecall register`.
 pub fn register_config(consul: &str, id: &str, port: u16, sentinels: &[u16]) -> String {
-    let addresses: Vec<String> = sentinels.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+    let here = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let sentinels: Vec<SocketAddr> = sentinels.iter().map(|port| here(*port)).collect();
+    register_config_at(consul, id, here(port), &sentinels)
+}
+
+/// The same for a Redis anywhere.
+fn register_config_at(consul: &str, id: &str, redis: SocketAddr, sentinels: &[SocketAddr]) -> String {
+    let addresses: Vec<String> = sentinels.iter().map(|at| format!("\"{at}\"")).collect();
     let sentinel = format!(
         "    sentinel {{\n      master = \"{MASTER_NAME}\"\n      addresses = [{}]\n      quorum = 2\n    }}\n",
         addresses.join(", ")
@@ -279,8 +329,10 @@ pub fn register_config(consul: &str, id: &str, port: u16, sentinels: &[u16]) -> 
     let sentinel = if sentinels.is_empty() { String::new() } else { sentinel };
     format!(
         "consul {{\n  address = \"{consul}\"\n}}\n\
-         service \"{SERVICE}\" {{\n  id = \"{id}\"\n  address = \"127.0.0.1\"\n  port = {port}\n  \
-         probe \"redis\" {{\n    address = \"127.0.0.1:{port}\"\n{sentinel}  }}\n}}\n"
+         service \"{SERVICE}\" {{\n  id = \"{id}\"\n  address = \"{}\"\n  port = {}\n  \
+         probe \"redis\" {{\n    address = \"{redis}\"\n{sentinel}  }}\n}}\n",
+        redis.ip(),
+        redis.port()
     )
 }
 

@@ -1,0 +1,133 @@
+//! Sentinels that are too few, or die at the worst moment: nobody becomes master whom no majority named, and nobody
+//! loses the crown because its witnesses are gone.
+
+use serde_json::Value;
+use tests::{
+    Adverts, Outcome, PATIENCE, Shape, Stack, Trouble, Writers, redis::Role, until, watch_role, when,
+};
+use tokio::time::Instant;
+
+/// Everything, and which Redis is the master, and which one is not.
+async fn start() -> Outcome<(Stack, Adverts, [usize; 2])> {
+    let stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    for sentinel in &stack.sentinels {
+        sentinel.believes(PATIENCE).await?;
+    }
+    let master = stack.sentinels[0].named().await?;
+    let place = stack.redis.iter().position(|redis| redis.port() == master).expect("the master is ours");
+    let adverts = Adverts::watch(&stack)?;
+    adverts.shows(master).await?;
+    Ok((stack, adverts, [place, (place + 1) % 3]))
+}
+
+fn holds(answering: u64) -> impl Fn(&Value) -> bool {
+    move |status| {
+        let service = &status["services"][0];
+        service["sentinel"]["answering"] == answering && service["role"] == "master"
+    }
+}
+
+fn is_no_master(status: &Value) -> bool {
+    let service = &status["services"][0];
+    service["says"] == "master" && (service["role"] == "candidate" || service["role"] == "fenced")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_holds_when_all_sentinels_are_dead() -> Outcome {
+    let (mut stack, adverts, [master, rogue]) = start().await?;
+    let from = Instant::now();
+    for sentinel in &mut stack.sentinels {
+        sentinel.part.kill()?;
+    }
+    stack.registers[master].shows("that it holds", PATIENCE, holds(0)).await?;
+    // One that takes itself for master, and that nobody named.
+    stack.redis[rogue].ask::<()>(::redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
+    stack.registers[rogue].shows("no master", PATIENCE, is_no_master).await?;
+    stack.writes_flow().await?;
+    adverts.unchanged(from)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
+    let (mut stack, adverts, [master, rogue]) = start().await?;
+    let (from, old) = (Instant::now(), stack.redis[master].port());
+    for sentinel in &mut stack.sentinels[1..] {
+        sentinel.part.kill()?;
+    }
+    stack.registers[master].shows("that it holds", PATIENCE, holds(1)).await?;
+    stack.redis[rogue].ask::<()>(::redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
+    stack.registers[rogue].shows("no master", PATIENCE, is_no_master).await?;
+    stack.writes_flow().await?;
+    adverts.unchanged(from)?;
+
+    // The last Sentinel takes the dead master for dead, and finds nobody who votes.
+    stack.redis[master].part.kill()?;
+    until("the master to be down for the last Sentinel", PATIENCE, async || {
+        let said = stack.sentinels[0].watched().await?;
+        when(said.get("flags").is_some_and(|flags| flags.contains("s_down")), || format!("{said:?}"))
+    })
+    .await?;
+    let dead = Instant::now();
+    stack.registers[rogue].shows("no master, still", PATIENCE, is_no_master).await?;
+    assert_eq!(adverts.since(dead), [[].into()], "with one Sentinel nobody is advertised");
+    for sentinel in &mut stack.sentinels[1..] {
+        sentinel.part.restart()?;
+    }
+    let new = adverts.another(&[old]).await?;
+    stack.routes_to(new).await?;
+    stack.writes_flow().await?;
+    adverts.never_two(from)?;
+    adverts.never(old, dead)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_dies_right_after_it_promoted() -> Outcome {
+    let (mut stack, adverts, [master, _]) = start().await?;
+    let old = stack.redis[master].port();
+    let roles: Vec<_> = stack.redis.iter().map(|redis| (redis.port(), watch_role(redis.port()))).collect();
+    let writers = Writers::start(stack.ports.write.number());
+    // Whoever leads dies as soon as it sees the new master, before it tells anybody.
+    for sentinel in &stack.sentinels {
+        let mut order = ::redis::cmd("SENTINEL");
+        sentinel.ask::<::redis::Value>(order.arg("SIMULATE-FAILURE").arg("crash-after-promotion")).await?;
+    }
+    let from = Instant::now();
+    stack.redis[master].part.kill()?;
+    let new = until("a replica to say master", PATIENCE, async || {
+        let mut others = roles.iter().filter(|(port, _)| *port != old);
+        let new = others.find(|(_, role)| role.seen.last() == Some(Role::Master)).map(|(port, _)| *port);
+        new.ok_or_else(|| Trouble::new("nobody"))
+    })
+    .await?;
+    // Its promotion was seen while it happened: of this epoch no Sentinel ever says who was promoted.
+    adverts.shows(new).await?;
+    writers.reach(new, from).await?;
+    let leader = until("the leader to be dead", PATIENCE, async || {
+        let mut dead = Vec::new();
+        for (number, sentinel) in stack.sentinels.iter_mut().enumerate() {
+            dead.extend(sentinel.part.ended()?.map(|_| number));
+        }
+        dead.first().copied().ok_or_else(|| Trouble::new("none is dead"))
+    })
+    .await?;
+    let place = stack.redis.iter().position(|redis| redis.port() == new).expect("the new master is ours");
+    stack.registers[place].shows("that it holds", PATIENCE, holds(2)).await?;
+
+    // The others elect a leader of their own, twice their fail-over time-out later, and may choose another server.
+    let left: Vec<_> = stack.sentinels.iter().enumerate().filter(|(number, _)| *number != leader).collect();
+    for (_, sentinel) in &left {
+        let mut order = ::redis::cmd("SENTINEL");
+        // Any word but the two failures takes them back.
+        sentinel.ask::<::redis::Value>(order.arg("SIMULATE-FAILURE").arg("help")).await?;
+    }
+    let last = until("the Sentinels to agree on a living master", PATIENCE, async || {
+        let named = [left[0].1.named().await?, left[1].1.named().await?];
+        when(named[0] == named[1] && named[0] != old, || format!("{named:?}, {old} is dead"))?;
+        Ok(named[0])
+    })
+    .await?;
+    adverts.shows(last).await?;
+    stack.routes_to(last).await?;
+    writers.reach(last, Instant::now()).await?;
+    adverts.never_two(from)
+}

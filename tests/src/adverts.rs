@@ -1,0 +1,61 @@
+//! Who is advertised as master in Consul (passing, tag master): what has to be so at every moment.
+
+use std::collections::BTreeSet;
+
+use tokio::time::Instant;
+
+use crate::{Outcome, PATIENCE, Stack, Watcher, stack::SERVICE, until, watch_masters, when};
+
+/// All sets of advertised masters that Consul ever showed, as far as its answers tell.
+#[derive(Debug)]
+pub struct Adverts(Watcher<BTreeSet<u16>>);
+
+impl Adverts {
+    /// Looks from now on.
+    pub fn watch(stack: &Stack) -> Outcome<Adverts> {
+        Ok(Adverts(watch_masters(stack.agent.address(), SERVICE)?))
+    }
+
+    /// Waits until the server at this port is advertised, and nobody else.
+    pub async fn shows(&self, port: u16) -> Outcome {
+        until(format!("Consul to show {port} alone"), PATIENCE, async || {
+            let last = self.0.seen.last();
+            when(last == Some([port].into()), || format!("{last:?}"))
+        })
+        .await
+    }
+
+    /// Waits until anybody but these is advertised alone, and tells who.
+    pub async fn another(&self, beside: &[u16]) -> Outcome<u16> {
+        until("another master in Consul", PATIENCE, async || {
+            let last = self.0.seen.last().unwrap_or_default();
+            when(last.len() == 1, || format!("{last:?}"))?;
+            let new = last.into_iter().find(|port| !beside.contains(port));
+            new.ok_or_else(|| crate::Trouble::new("the old one"))
+        })
+        .await
+    }
+
+    /// All sets since then, first the one that held already.
+    pub fn since(&self, then: Instant) -> Vec<BTreeSet<u16>> {
+        self.0.seen.course(then).into_iter().map(|(_, ports)| ports).collect()
+    }
+
+    /// Since then, two were never advertised at once.
+    pub fn never_two(&self, then: Instant) -> Outcome {
+        let shown = self.since(then);
+        when(shown.iter().all(|ports| ports.len() <= 1), || format!("two masters at once: {shown:?}"))
+    }
+
+    /// Since then, the server at this port was never advertised.
+    pub fn never(&self, port: u16, then: Instant) -> Outcome {
+        let shown = self.since(then);
+        when(shown.iter().all(|ports| !ports.contains(&port)), || format!("{port} was advertised: {shown:?}"))
+    }
+
+    /// Since then, nothing changed.
+    pub fn unchanged(&self, then: Instant) -> Outcome {
+        let shown = self.since(then);
+        when(shown.len() == 1, || format!("something else was advertised: {shown:?}"))
+    }
+}
