@@ -9,6 +9,7 @@ mod drained;
 mod fenced;
 mod flip;
 mod forgotten;
+mod fronts;
 mod golden;
 mod killed;
 mod lies;
