@@ -5,6 +5,7 @@ mod bad_answers;
 mod bad_files;
 mod bad_input;
 mod denied;
+mod doctor;
 mod drained;
 mod fenced;
 mod flip;

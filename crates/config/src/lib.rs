@@ -10,6 +10,7 @@
 
 mod duration;
 mod files;
+mod finding;
 mod hcl;
 mod json;
 mod layers;
@@ -23,6 +24,7 @@ mod tree;
 
 pub use duration::{parse_duration, show_duration};
 pub use files::{parse, read};
+pub use finding::{Finding, Health};
 pub use layers::layered;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;

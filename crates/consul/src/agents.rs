@@ -36,6 +36,18 @@ impl AgentSelf {
     }
 }
 
+/// Why an address behind which several agents answer is refused by who registers.
+#[must_use]
+pub fn several(address: &str, agents: &[AgentSelf]) -> String {
+    let names: Vec<String> = agents.iter().map(AgentSelf::to_string).collect();
+    format!(
+        "several agents answer at {address}: {}. Each keeps registrations of its own, so one instance would be \
+         there many times and its heartbeats would get lost: let consul.address name one agent, that of this \
+         machine (in a pod: HOST_IP), or use mode = \"catalog\" where there is none",
+        names.join(", ")
+    )
+}
+
 impl fmt::Display for AgentSelf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.name, self.id)

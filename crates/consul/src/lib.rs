@@ -1,7 +1,7 @@
 //! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`), what the
 //! bytes mean (`wire`), what both programs agree on (`instance`), the HTTP calls (`client`) with their connections
-//! (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may (`rights`), and who answers
-//! (`agents`).
+//! (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may (`rights`), who answers
+//! (`agents`), and whether all of that is in order (`doctor`).
 //!
 //! Nothing here knows of processes, Redis or HAProxy.
 
@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod client;
 mod connection;
 pub mod cursor;
+pub mod doctor;
 pub mod error;
 pub mod instance;
 pub mod login;

@@ -3,7 +3,7 @@
 //!
 //! `SENTINEL FAILOVER` alone promotes first and demotes ten seconds later; what the old master takes meanwhile is lost.
 
-mod server;
+pub(crate) mod server;
 
 use crate::{
     config::{RegisterConfig, SentinelConfig, ServiceConfig},

@@ -15,7 +15,7 @@
 //! | [`readback`] | and holds the catalog against the agent ([`drift`]), and finds out why they differ ([`diagnosis`]); |
 //! | [`leaving`] | takes the entry away at the end. |
 //!
-//! [`failover`] stands beside this way: an order by hand, carried out once.
+//! [`failover`] stands beside this way: an order by hand, carried out once. [`doctor`] tries what all of it needs.
 //!
 //! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`words`], [`pulse`], [`status`]
 //! and [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
@@ -25,6 +25,7 @@ pub mod agent;
 pub mod beat;
 pub mod config;
 pub mod diagnosis;
+pub mod doctor;
 pub mod drain;
 pub mod drift;
 pub mod failover;

@@ -1,7 +1,7 @@
 //! Refuses a `consul.address` behind which several agents answer: each would keep an entry of its own, and heartbeats
 //! would reach now one, now another.
 
-use consul::{AgentSelf, Client, ClientError};
+use consul::{AgentSelf, Client, ClientError, agents::several};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
@@ -41,14 +41,10 @@ impl Answering {
     /// Why it is refused; `None` when it is not.
     #[must_use]
     pub fn refusal(&self, address: &str) -> Option<String> {
-        let Answering::Several(agents) = self else { return None };
-        let names: Vec<String> = agents.iter().map(AgentSelf::to_string).collect();
-        Some(format!(
-            "several agents answer at {address}: {}. Each keeps registrations of its own, so one instance would be \
-             there many times and its heartbeats would get lost: let consul.address name one agent, that of this \
-             machine (in a pod: HOST_IP), or use mode = \"catalog\" where there is none",
-            names.join(", ")
-        ))
+        match self {
+            Answering::Several(agents) => Some(several(address, agents)),
+            _ => None,
+        }
     }
 }
 

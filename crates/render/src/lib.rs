@@ -9,6 +9,7 @@ pub mod again;
 pub mod apply;
 pub mod command;
 pub mod config;
+pub mod doctor;
 pub mod facts;
 pub mod files;
 pub mod functions;

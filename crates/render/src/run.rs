@@ -38,6 +38,13 @@ pub struct Loaded {
     templates: Vec<Box<dyn Template>>,
 }
 
+impl Loaded {
+    /// The parsed templates, in the order of the configuration.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &dyn Template> {
+        self.templates.iter().map(AsRef::as_ref)
+    }
+}
+
 /// Reads configuration and templates, and reports every mistake in all of them.
 pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded, Mistakes> {
     let mut mistakes = Mistakes::default();

@@ -21,6 +21,8 @@ pub enum Program {
     Render(Render),
     /// Switches the master by plan, without losing an acknowledged write
     Failover(Failover),
+    /// Tries what register or render will need, and tells what is missing; changes nothing
+    Doctor(Doctor),
     /// Checks configuration files (and the templates they name) and does nothing else
     Check {
         /// Configuration file or folder (HCL or JSON); may be repeated
@@ -113,6 +115,33 @@ pub struct Failover {
     /// How long writes may be paused before it is given up
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = config::parse_duration)]
     pub timeout: Duration,
+}
+
+/// What `doctor` takes.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Configuration file or folder (HCL or JSON); may be repeated
+    #[arg(short, long, value_name = "PATH", required = true)]
+    pub config: Vec<PathBuf>,
+    /// Address of the Consul agent
+    #[arg(long, value_name = "HOST:PORT")]
+    pub consul_addr: Option<String>,
+    /// File that holds Consul's ACL token
+    #[arg(long, value_name = "PATH")]
+    pub consul_token_file: Option<PathBuf>,
+    /// Print a list of {"health", "what", "told"} instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Doctor {
+    /// As both programs take it.
+    pub fn consul(&self) -> consul::settings::Flags {
+        consul::settings::Flags {
+            address: self.consul_addr.clone(),
+            token_file: self.consul_token_file.clone(),
+        }
+    }
 }
 
 /// What `render` takes besides.

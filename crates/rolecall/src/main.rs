@@ -1,6 +1,7 @@
 //! The one binary: `rolecall register`, `rolecall render`, `rolecall failover`, `rolecall check`.
 
 mod arguments;
+mod doctor;
 mod orders;
 
 use arguments::{Arguments, Common, Failover, Program, Register};
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Program::Register(Register { common, .. }) => register(&common, &env),
         Program::Render(flags) => render(&flags.common, &flags.flags(), env),
         Program::Failover(order) => failover(&order, &env),
+        Program::Doctor(order) => doctor::doctor(&order, env),
         Program::Check { config } => check(&config, env),
     };
     exit.into()
@@ -89,16 +91,21 @@ fn failover(order: &Failover, env: &Environment) -> Exit {
     })
 }
 
-/// A file is checked as the program that it is for: what it holds, services or templates, tells which.
-fn check(paths: &[PathBuf], env: Environment) -> Exit {
+/// Which program a configuration is for.
+enum For {
+    Register,
+    Render,
+}
+
+/// What it holds, services or templates, tells which program a configuration is for.
+fn program(paths: &[PathBuf]) -> Result<For, Mistakes> {
     let repeatable: Vec<&str> = ["service"].into_iter().chain(render::config::REPEATABLE).collect();
     let mut mistakes = Mistakes::default();
     let top = config::read(paths, &repeatable, &mut mistakes);
-    let (services, templates) = (top.has("service"), top.has("template"));
-    let result = match (services, templates) {
+    match (top.has("service"), top.has("template")) {
         _ if !mistakes.is_empty() => Err(mistakes),
-        (true, false) => register::RegisterConfig::load(paths, &env, &Default::default()).map(drop),
-        (false, true) => render::load(paths, env, &Default::default()).map(drop),
+        (true, false) => Ok(For::Register),
+        (false, true) => Ok(For::Render),
         (both, _) => {
             let why = if both {
                 "holds services and templates; give each program its own file"
@@ -108,7 +115,15 @@ fn check(paths: &[PathBuf], env: Environment) -> Exit {
             top.mistake("service", why, &mut mistakes);
             Err(mistakes)
         }
-    };
+    }
+}
+
+/// A file is checked as the program that it is for.
+fn check(paths: &[PathBuf], env: Environment) -> Exit {
+    let result = program(paths).and_then(|program| match program {
+        For::Register => register::RegisterConfig::load(paths, &env, &Default::default()).map(drop),
+        For::Render => render::load(paths, env, &Default::default()).map(drop),
+    });
     match result {
         Ok(()) => {
             println!("the configuration is valid");

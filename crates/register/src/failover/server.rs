@@ -9,13 +9,13 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// A Redis or a Sentinel that is asked.
-pub(super) struct Server {
-    pub(super) name: String,
+pub(crate) struct Server {
+    pub(crate) name: String,
     connection: MultiplexedConnection,
 }
 
 impl Server {
-    pub(super) async fn open(link: Link) -> Result<Server, String> {
+    pub(crate) async fn open(link: Link) -> Result<Server, String> {
         let name = link.address.to_string();
         match timeout(LIMIT, link.open(None)).await {
             Ok(Ok(connection)) => Ok(Server { name, connection }),
@@ -24,7 +24,7 @@ impl Server {
         }
     }
 
-    pub(super) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, String> {
+    pub(crate) async fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, String> {
         match timeout(LIMIT, command.query_async(&mut self.connection)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(format!("{}: {}", self.name, explain(&error))),
@@ -32,7 +32,7 @@ impl Server {
         }
     }
 
-    pub(super) async fn replication(&mut self) -> Result<Replication, String> {
+    pub(crate) async fn replication(&mut self) -> Result<Replication, String> {
         let answer: Vec<Value> = self.ask(&cmd("ROLE")).await?;
         Replication::read(&answer).ok_or_else(|| format!("{} answered ROLE with {answer:?}", self.name))
     }
@@ -40,13 +40,13 @@ impl Server {
 
 /// What `ROLE` says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Replication {
+pub(crate) struct Replication {
     /// `master` or `slave`.
-    pub(super) word: String,
+    pub(crate) word: String,
     /// How far a master has written.
-    pub(super) offset: i64,
+    pub(crate) offset: i64,
     /// Its replicas, and how far each has acknowledged.
-    pub(super) replicas: Vec<(String, i64)>,
+    pub(crate) replicas: Vec<(String, i64)>,
 }
 
 impl Replication {

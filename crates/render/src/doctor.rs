@@ -1,0 +1,123 @@
+//! `rolecall doctor` for `render`: tries everything that it will need, and changes nothing.
+
+use crate::{
+    config::{HaproxyConfig, TemplateConfig},
+    facts::Facts,
+    haproxy::{
+        master::Master,
+        socket::{Socket, SocketError},
+    },
+    run::Loaded,
+};
+use config::Finding;
+use consul::{
+    Client, Query, Right,
+    doctor::{Needs, examine as examine_consul},
+    rights::Access::Read,
+};
+use std::{collections::BTreeSet, path::Path, time::Duration};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was found, from Consul to HAProxy.
+pub async fn examine(loaded: &Loaded) -> Vec<Finding> {
+    let mut asked = BTreeSet::new();
+    for template in loaded.templates() {
+        asked.extend(template.fill(&Facts::default()).asked);
+    }
+    let needs = Needs { rights: asked.iter().flat_map(rights).collect(), agent: false };
+    let mut findings = match Client::new(&loaded.config.consul) {
+        Ok(client) => examine_consul(&client, &needs).await,
+        Err(error) => vec![Finding::failed("Consul", error.to_string())],
+    };
+    for template in &loaded.config.templates {
+        findings.push(Finding::ok(format!("template {}", template.source.display()), "is valid"));
+        findings.push(folder(template));
+        if let Some(haproxy) = &template.haproxy {
+            findings.push(binary(&haproxy.binary).await);
+            findings.extend(sockets(haproxy).await);
+        }
+    }
+    findings
+}
+
+/// What a question needs. Lists of everything are cut to what the token may see, so they need nothing.
+fn rights(query: &Query) -> Vec<Right> {
+    match query {
+        Query::Health { service, .. } => vec![Right::service(Read, service), Right::node(Read, service)],
+        Query::Node { name: Some(name), .. } => vec![Right::node(Read, name)],
+        Query::Key { key: path, .. } | Query::Tree { prefix: path, .. } => vec![Right::keys(Read, path)],
+        _ => vec![],
+    }
+}
+
+fn folder(template: &TemplateConfig) -> Finding {
+    let path = template.destination.path();
+    let (what, folder) = (format!("destination {}", path.display()), path.parent().unwrap_or(Path::new(".")));
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    if !folder.exists() && template.destination.creates_folders() {
+        return Finding::ok(what, "its folder will be made");
+    }
+    match tempfile::Builder::new().prefix(".rolecall-doctor").tempfile_in(folder) {
+        Ok(_) => Finding::ok(what, "can be written"),
+        Err(error) => {
+            let told = format!(
+                "{} cannot be written to: {error}; files are made beside it, then renamed",
+                folder.display()
+            );
+            Finding::failed(what, told)
+        }
+    }
+}
+
+async fn binary(path: &Path) -> Finding {
+    let what = format!("HAProxy's program {}", path.display());
+    let asked = timeout(PATIENCE, daemon::child::command(path).arg("-v").output()).await;
+    match asked {
+        Ok(Ok(said)) if said.status.success() => {
+            let text = String::from_utf8_lossy(&said.stdout);
+            Finding::ok(what, text.lines().next().unwrap_or_default().to_owned())
+        }
+        Ok(Ok(said)) => Finding::failed(what, format!("`-v` ended with {}", said.status)),
+        Ok(Err(error)) => Finding::failed(what, format!("does not start: {error}; set haproxy {{ binary }}")),
+        Err(_) => Finding::failed(what, "does not answer `-v`"),
+    }
+}
+
+async fn sockets(haproxy: &HaproxyConfig) -> Vec<Finding> {
+    let what = format!("master socket {}", haproxy.master_socket);
+    let master = Master { socket: haproxy.master_socket.clone(), stats: None };
+    let mut findings = vec![match master.look().await {
+        Ok(_) => Finding::ok(what, "HAProxy's master answers"),
+        Err(SocketError::Nobody(_)) => Finding::warning(
+            what,
+            "nobody listens: HAProxy does not run, or without -W -S; files are written and not reloaded",
+        ),
+        Err(error) => Finding::failed(what, error.to_string()),
+    }];
+    if let Some(stats) = &haproxy.stats_socket {
+        findings.push(level(stats).await);
+    }
+    findings
+}
+
+async fn level(stats: &Socket) -> Finding {
+    let what = format!("stats socket {stats}");
+    match stats.ask("show cli level").await {
+        Ok(said) if said.trim() == "admin" => Finding::ok(what, "level admin"),
+        Ok(said) => {
+            let told = format!(
+                "its level is {:?}, and sessions of a demoted master cannot be cut: write `stats socket {stats} level \
+                 admin` in the configuration",
+                said.trim()
+            );
+            Finding::failed(what, told)
+        }
+        Err(SocketError::Nobody(_)) => Finding::warning(
+            what,
+            "nobody listens: HAProxy does not run, or its configuration has no such stats socket",
+        ),
+        Err(error) => Finding::failed(what, error.to_string()),
+    }
+}
