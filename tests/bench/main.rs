@@ -2,6 +2,7 @@
 
 mod changes;
 mod failover;
+mod haproxy;
 mod idle;
 mod machine;
 mod measures;
@@ -46,6 +47,15 @@ enum What {
         #[arg(long, value_name = "FILE")]
         plot: Option<PathBuf>,
     },
+    /// From Consul's answer until HAProxy runs it: by orders, and by a reload
+    Haproxy {
+        /// How many changes of one server
+        #[arg(default_value_t = 200, value_parser = value_parser!(u32).range(10..))]
+        changes: u32,
+        /// Writes all times to FILE
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// What the programs use while nothing happens
     Idle {
         /// For how long it is looked at
@@ -76,6 +86,7 @@ async fn bench(arguments: Arguments) -> Outcome {
     match arguments.what {
         None => changes::changes().await,
         Some(What::Failover { runs, json }) => failover::failover(runs, json.as_deref()).await,
+        Some(What::Haproxy { changes, json }) => haproxy::haproxy(changes, json.as_deref()).await,
         Some(What::Proxy { rounds, json, plot }) => {
             proxy::proxy(rounds, json.as_deref(), plot.as_deref()).await
         }

@@ -29,3 +29,4 @@ mod sigterm;
 mod steered;
 mod sweeps;
 mod systemd;
+mod unruly;

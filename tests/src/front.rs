@@ -37,6 +37,8 @@ pub struct Special<'a> {
     pub check: Option<&'a str>,
     /// The name of a socket in its folder that render is given for the master's.
     pub master: Option<&'a str>,
+    /// More of render's `haproxy` block.
+    pub haproxy: &'a str,
     /// More of the environment.
     pub environment: &'a [(&'a str, &'a str)],
 }
@@ -73,6 +75,9 @@ impl Front {
         fs::write(&template, text.replace("STATS", &home.join("stats.sock").display().to_string()))?;
         let consul = Scripted::start(scene(1, vec![("m", "127.0.0.1", port)], "")).await?;
         let mut config = render_config(consul.address(), home, &template);
+        if !special.haproxy.is_empty() {
+            config = config.replace("haproxy {\n", &format!("haproxy {{\n    {}\n", special.haproxy));
+        }
         if let Some(name) = special.master {
             let socket = haproxy::master_socket(home).display().to_string();
             config = config.replace(&socket, &home.join(name).display().to_string());

@@ -202,7 +202,7 @@ impl Keeper {
             Ok(prepared) => self.bring(prepared, &course, &mut marks).await,
             Err(trouble) => Err(trouble),
         };
-        self.report.reloads(&course, &came);
+        self.report.took(&course, &came);
         Some(match came {
             Ok(done) => self.succeed(done, text, marks),
             Err(trouble) => {
@@ -286,7 +286,7 @@ impl Keeper {
             let mut marks = Marks::default();
             let came = self.target.bring(Placed::Now, &mut marks).await;
             self.memory.reloaded = Some(Instant::now());
-            self.report.reloads(&Course::reload(why), &came);
+            self.report.took(&Course::reload(why), &came);
             match came {
                 Ok(done) => self.report.came(done, marks),
                 Err(trouble) => tracing::warn!("{trouble}"),

@@ -89,6 +89,9 @@ impl Report {
             let pending = matches!(done, Done::NotRunning | Done::Held);
             status.state = if pending { State::Pending } else { State::Applied };
             status.error = None;
+            if !pending {
+                status.reload_needed = None;
+            }
             status.writes += u64::from(marks.renamed.is_some());
             status.reloads += u64::from(done == Done::Reloaded);
             status.steers += u64::from(done == Done::Steered);
@@ -99,8 +102,11 @@ impl Report {
         self.metrics.state(&self.destination, self.state());
     }
 
-    /// Why it took a reload, if it did: people can see what costs them reloads.
-    pub fn reloads(&self, course: &Course, came: &Result<Done, Trouble>) {
+    /// What it took to bring a text into use: people can see what costs them reloads.
+    pub fn took(&self, course: &Course, came: &Result<Done, Trouble>) {
+        if let Course::Steered { orders: 1.., leaving, .. } = course {
+            self.status.send_modify(|status| status.leaving_servers = *leaving);
+        }
         let Some(why) = course.why() else { return };
         match came {
             Ok(Done::Reloaded) | Err(Trouble::Reload { .. }) => {

@@ -60,6 +60,8 @@ pub enum Course {
         pid: u32,
         /// How many orders that took.
         orders: usize,
+        /// How many servers are out of use and wait for their last connections.
+        leaving: usize,
         /// What ran before.
         before: String,
     },
@@ -134,32 +136,31 @@ impl Helm {
         if file == text && self.live.is_none() {
             return Ok(Course::Settled);
         }
-        let runtime = Runtime::of(&self.master);
-        let look = match runtime.look().await {
-            Ok(look) => look,
+        let (runtime, look) = match Runtime::find(&self.master).await {
+            Ok(found) => found,
             Err(SocketError::Nobody(_)) => return Ok(Course::reload("HAProxy did not run")),
             Err(error) => return Ok(Course::reload(format!("HAProxy cannot be steered: {error}"))),
         };
         let Some(before) = self.runs(&look, &file) else {
             let why = "what HAProxy runs is not known, since an earlier change did not end well";
-            return Ok(self.ahead(why.into(), (&file, text), &look, again, marks).await);
+            return Ok(self.ahead(&runtime, why.into(), (&file, text), &look, again, marks).await);
         };
         let can = can(&look);
         let why = match verdict(&configuration(&before), &next, &look.running, &can) {
-            Verdict::Same => return Ok(Course::Steered { pid: look.pid, orders: 0, before }),
+            Verdict::Same => return Ok(Course::Steered { pid: look.pid, orders: 0, leaving: 0, before }),
             Verdict::Steer(_) if self.policy == Policy::Always => "reload = \"always\"".into(),
             Verdict::Steer(_) if again => "a try before it failed".into(),
-            Verdict::Steer(orders) => match self.order(&orders, &next, &look, &can).await {
-                Ok(count) => {
+            Verdict::Steer(orders) => match self.order(&runtime, &orders, &next, &look, &can).await {
+                Ok(leaving) => {
                     marks.steered = Some(unix_millis());
                     self.live = Some((look.pid, text.to_owned()));
-                    return Ok(Course::Steered { pid: look.pid, orders: count, before });
+                    return Ok(Course::Steered { pid: look.pid, orders: orders.len(), leaving, before });
                 }
                 Err(why) => why,
             },
             Verdict::Reload(why) | Verdict::Refuse(why) => why,
         };
-        Ok(self.ahead(why, (&before, text), &look, again, marks).await)
+        Ok(self.ahead(&runtime, why, (&before, text), &look, again, marks).await)
     }
 
     /// What the worker runs: what was steered there, or what it read. `None` when that is not certain.
@@ -173,15 +174,16 @@ impl Helm {
         read.then(|| file.to_owned())
     }
 
-    /// Gives orders and reads back what runs then; `Err` with the reason when it is not what the text says.
+    /// Gives orders and reads back what runs then: how many servers are still there for their last connections, or
+    /// the reason why it is not what the text says.
     async fn order(
         &self,
+        runtime: &Runtime,
         orders: &[Order],
         next: &Configuration,
         look: &Look,
         can: &Capabilities,
     ) -> Result<usize, String> {
-        let runtime = Runtime::of(&self.master);
         let orders = due(orders, can);
         if orders.iter().any(Order::can_wait) && !can.deletes_at_once() {
             let idle = idle(&runtime.connections().await.map_err(|error| error.to_string())?);
@@ -195,9 +197,10 @@ impl Helm {
         if after.pid != look.pid {
             return Err("another worker took over while it was steered".into());
         }
-        match wrong(&drift(&after.running, &next.outline, can)) {
+        let drift = drift(&after.running, &next.outline, can);
+        match wrong(&drift) {
             Some(what) => Err(format!("steering did not work: {what}; HAProxy said: {}", after.said)),
-            None => Ok(orders.len()),
+            None => Ok(drift.len()),
         }
     }
 
@@ -212,6 +215,7 @@ impl Helm {
     /// this fails, the reload still does its work.
     async fn ahead(
         &mut self,
+        runtime: &Runtime,
         why: String,
         (live, next): (&str, &str),
         look: &Look,
@@ -225,7 +229,7 @@ impl Helm {
         }
         self.doubt();
         let out: Vec<_> = leaving.keys().map(|server| (server.clone(), "maint")).collect();
-        match Runtime::of(&self.master).turn(&out).await {
+        match runtime.turn(&out).await {
             Ok(now) if out.iter().all(|(s, _)| now.servers.get(s).is_none_or(|seen| seen.is_out())) => {
                 marks.steered = Some(unix_millis());
             }
@@ -260,7 +264,8 @@ impl Helm {
     }
 
     async fn restore(&self, ahead: &[(Server, &'static str)]) -> Result<(), String> {
-        let now = Runtime::of(&self.master).turn(ahead).await.map_err(|error| error.to_string())?;
+        let (runtime, _) = Runtime::find(&self.master).await.map_err(|error| error.to_string())?;
+        let now = runtime.turn(ahead).await.map_err(|error| error.to_string())?;
         let back = ahead
             .iter()
             .all(|(server, state)| now.servers.get(server).is_none_or(|seen| seen.state() == *state));
@@ -268,11 +273,11 @@ impl Helm {
     }
 
     async fn steer_back(&mut self, from: &str, to: &str) -> Result<(), String> {
-        let look = Runtime::of(&self.master).look().await.map_err(|error| error.to_string())?;
+        let (runtime, look) = Runtime::find(&self.master).await.map_err(|error| error.to_string())?;
         let (can, to) = (can(&look), configuration(to));
         match verdict(&configuration(from), &to, &look.running, &can) {
             Verdict::Same => {}
-            Verdict::Steer(orders) => _ = self.order(&orders, &to, &look, &can).await?,
+            Verdict::Steer(orders) => _ = self.order(&runtime, &orders, &to, &look, &can).await?,
             Verdict::Reload(why) | Verdict::Refuse(why) => return Err(why),
         }
         self.live = None;
@@ -282,7 +287,7 @@ impl Helm {
     /// The file is in its place: whether the worker that was steered still serves. If so, all is settled.
     pub async fn confirms(&mut self, course: &Course) -> bool {
         let Course::Steered { pid, .. } = course else { return false };
-        if !Runtime::of(&self.master).look().await.is_ok_and(|look| look.pid == *pid) {
+        if !Runtime::find(&self.master).await.is_ok_and(|(_, look)| look.pid == *pid) {
             return false;
         }
         self.settle()
@@ -300,44 +305,25 @@ impl Helm {
         if self.live.is_some() || self.destination.is_pending() {
             return None;
         }
-        let runtime = Runtime::of(&self.master);
-        let look = runtime.look().await.ok()?;
+        let (runtime, look) = Runtime::find(&self.master).await.ok()?;
         let (can, want) = (can(&look), configuration(&file));
         let (left, wrong): (Vec<Drift>, _) = drift(&look.running, &want.outline, &can)
             .into_iter()
             .partition(|drift| !drift.orders.is_empty() && drift.orders.iter().all(Order::can_wait));
         let mut looked = Looked { leaving: left.len(), mended: true, ..Looked::default() };
         if !left.is_empty() {
-            looked.leaving -= self.tidy(left).await;
+            looked.leaving -= tidy(&runtime, left).await;
         }
         if !wrong.is_empty() {
             let orders: Vec<Order> = wrong.iter().flat_map(|drift| drift.orders.clone()).collect();
             let hopeless = wrong.iter().any(|drift| drift.orders.is_empty());
-            looked.mended = !hopeless && self.order(&orders, &want, &look, &can).await.is_ok();
+            looked.mended = !hopeless && self.order(&runtime, &orders, &want, &look, &can).await.is_ok();
             looked.drift = wrong.into_iter().map(|drift| drift.what).collect();
             if looked.mended {
                 self.settle();
             }
         }
         Some(looked)
-    }
-
-    /// Deletes servers that are out of use and that nothing points to any more; how many.
-    async fn tidy(&self, left: Vec<Drift>) -> usize {
-        let runtime = Runtime::of(&self.master);
-        let Ok(stat) = runtime.connections().await else { return 0 };
-        let idle = idle(&stat);
-        let free = |order: &Order| order.server().is_some_and(|server| idle.contains(server));
-        let orders: Vec<Order> = left.into_iter().flat_map(|drift| drift.orders).filter(free).collect();
-        if orders.is_empty() {
-            return 0;
-        }
-        let Ok(now) = runtime.give(&orders).await else { return 0 };
-        orders
-            .iter()
-            .filter_map(Order::server)
-            .filter(|server| !now.running.servers.contains_key(*server))
-            .count()
     }
 
     fn file(&self) -> Result<Option<String>, FileError> {
@@ -377,4 +363,21 @@ fn wrong(drift: &[Drift]) -> Option<String> {
         drift.iter().filter(|drift| drift.orders.is_empty() || !drift.orders.iter().all(Order::can_wait));
     let wrong: Vec<&str> = wrong.map(|drift| drift.what.as_str()).take(3).collect();
     (!wrong.is_empty()).then(|| wrong.join(", "))
+}
+
+/// Deletes servers that are out of use and that nothing points to any more; how many.
+async fn tidy(runtime: &Runtime, left: Vec<Drift>) -> usize {
+    let Ok(stat) = runtime.connections().await else { return 0 };
+    let idle = idle(&stat);
+    let free = |order: &Order| order.server().is_some_and(|server| idle.contains(server));
+    let orders: Vec<Order> = left.into_iter().flat_map(|drift| drift.orders).filter(free).collect();
+    if orders.is_empty() {
+        return 0;
+    }
+    let Ok(now) = runtime.give(&orders).await else { return 0 };
+    orders
+        .iter()
+        .filter_map(Order::server)
+        .filter(|server| !now.running.servers.contains_key(*server))
+        .count()
 }

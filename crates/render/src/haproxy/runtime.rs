@@ -45,18 +45,23 @@ const LINE: usize = 8_000;
 const LOOK: [&str; 2] = ["show info", "show servers state"];
 
 impl Runtime {
-    /// Over the stats socket where it is known, which needs no detour; else over the master's.
-    #[must_use]
-    pub fn of(master: &Master) -> Self {
-        match &master.stats {
-            Some(stats) => Runtime { socket: stats.clone(), prefix: "" },
-            None => Runtime { socket: master.socket.clone(), prefix: "@1 " },
+    /// Finds the worker that serves, and what it runs: over the stats socket where it is known, which needs no detour;
+    /// else, or if nobody answers there as a worker should, over the master's.
+    pub async fn find(master: &Master) -> Result<(Runtime, Look), SocketError> {
+        let detour = Runtime { socket: master.socket.clone(), prefix: "@1 " };
+        if let Some(stats) = &master.stats {
+            let direct = Runtime { socket: stats.clone(), prefix: "" };
+            match direct.say(vec![], LIMIT).await {
+                Ok(look) => return Ok((direct, look)),
+                Err(error) => match detour.say(vec![], LIMIT).await {
+                    Ok(look) => return Ok((detour, look)),
+                    // Without a master, the nearer trouble is the one to tell of.
+                    Err(SocketError::Nobody(_)) => return Err(error),
+                    Err(error) => return Err(error),
+                },
+            }
         }
-    }
-
-    /// What runs.
-    pub async fn look(&self) -> Result<Look, SocketError> {
-        self.say(vec![], LIMIT).await
+        detour.say(vec![], LIMIT).await.map(|look| (detour, look))
     }
 
     /// Gives orders, and looks at what runs then: replies tell little, and a success may say the same as a failure.
@@ -113,6 +118,9 @@ impl Runtime {
         commands.extend(LOOK.map(str::to_owned));
         let said = self.lines(commands, limit).await?;
         let broken = |why: &str| SocketError::Broken { socket: self.socket.clone(), why: why.into() };
+        if !said.ends_with("\n\n") {
+            return Err(broken("its answer is cut off"));
+        }
         let pid = info(&said, "Pid").and_then(|pid| pid.parse().ok());
         let (Some(pid), Some(version)) = (pid, info(&said, "Version")) else {
             return Err(broken("it does not answer `show info`"));
