@@ -8,6 +8,8 @@ const SHAPE: Shape = Shape { redis: 1, sentinels: 0, more: "\n{{keyOrDefault \"m
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_configuration_leaves_the_old_one() -> Outcome {
     let stack = Stack::start(SHAPE, |_| {}).await?;
+    // What the servers themselves change in the text is over.
+    stack.settled(stack.redis[0].port()).await?;
     let (text, workers) = (stack.haproxy_text(), stack.haproxy.processes().await?);
     stack.agent.put("kv/more", "frontend broken\n    bnd :1\n").await?;
     let failed = |s: &Value| s["templates"][0]["state"] == "failed";
@@ -30,6 +32,8 @@ async fn a_refused_configuration_leaves_the_old_one() -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_that_fails_puts_the_old_file_back() -> Outcome {
     let stack = Stack::start(SHAPE, |_| {}).await?;
+    // What the servers themselves change in the text is over.
+    stack.settled(stack.redis[0].port()).await?;
     let text = stack.haproxy_text();
     // `haproxy -c` does not look for the socket's directory; the new worker does.
     stack.agent.put("kv/more", "frontend far\n    bind unix@/nonexistent/far.sock\n").await?;
