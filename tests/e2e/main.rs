@@ -7,6 +7,7 @@ mod bad_input;
 mod denied;
 mod doctor;
 mod drained;
+mod equivalence;
 mod fenced;
 mod flip;
 mod forgotten;

@@ -9,6 +9,7 @@ mod adverts;
 mod arguments;
 mod clock;
 pub mod consul;
+pub mod equivalence;
 mod fault;
 mod front;
 pub mod haproxy;

@@ -3,12 +3,13 @@
 //! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` and `again` say when to
 //! act, `apply` brings a text into use over `files`, `command` and `haproxy`, `steer` goes ahead of it where clients
 //! cannot wait; `keeper` is the loop of one template,
-//! `report` tells what becomes of it.
+//! `report` tells what becomes of it. `diff` explains what would be done, and does nothing.
 
 pub mod again;
 pub mod apply;
 pub mod command;
 pub mod config;
+pub mod diff;
 pub mod doctor;
 pub mod facts;
 pub mod files;
@@ -25,4 +26,5 @@ pub mod steer;
 pub mod template;
 
 pub use config::{Flags, RenderConfig};
+pub use haproxy::order::Order;
 pub use run::{Loaded, load, run};

@@ -146,7 +146,11 @@ impl Doctor {
 
 /// What `render` takes besides.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Render {
+    /// What to do instead.
+    #[command(subcommand)]
+    pub instead: Option<Instead>,
     /// What both programs take.
     #[command(flatten)]
     pub common: Common,
@@ -159,6 +163,39 @@ pub struct Render {
     /// Print what would be written, write and run nothing
     #[arg(long)]
     pub dry: bool,
+}
+
+/// What `render` does instead of rendering.
+#[derive(Debug, Subcommand)]
+pub enum Instead {
+    /// Explains for two HAProxy configurations what would be done and why, and does nothing
+    Diff(Diff),
+}
+
+/// What `render diff` takes.
+#[derive(Args, Debug)]
+pub struct Diff {
+    /// The configuration that HAProxy runs
+    pub old: PathBuf,
+    /// The next one
+    pub new: PathBuf,
+    /// HAProxy's version
+    #[arg(long, value_name = "VERSION", default_value = "2.6.12")]
+    pub haproxy_version: String,
+    /// HAProxy's answer to `show servers state`; without it, it is taken for freshly started
+    #[arg(long, value_name = "PATH")]
+    pub running: Option<PathBuf>,
+    /// A map or certificate that the configurations name, and the file with what it will hold; may be repeated
+    #[arg(long, value_name = "NAME=PATH", value_parser = replaced)]
+    pub replaced: Vec<(String, PathBuf)>,
+    /// Print the lines for HAProxy's socket instead, and the verdict as an error
+    #[arg(long)]
+    pub commands: bool,
+}
+
+fn replaced(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("write NAME=PATH")?;
+    Ok((name.to_owned(), path.into()))
 }
 
 impl Common {

@@ -4,7 +4,7 @@ mod arguments;
 mod doctor;
 mod orders;
 
-use arguments::{Arguments, Common, Failover, Program, Register};
+use arguments::{Arguments, Common, Diff, Failover, Instead, Program, Register};
 use clap::Parser;
 use config::{Environment, Mistakes};
 use daemon::{exit::Exit, notify::Notify, telemetry};
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let exit = match arguments.program {
         Program::Register(Register { order: Some(order), .. }) => orders::give(&order, &env),
         Program::Register(Register { common, .. }) => register(&common, &env),
+        Program::Render(arguments::Render { instead: Some(Instead::Diff(what)), .. }) => diff(what),
         Program::Render(flags) => render(&flags.common, &flags.flags(), env),
         Program::Failover(order) => failover(&order, &env),
         Program::Doctor(order) => doctor::doctor(&order, env),
@@ -65,6 +66,24 @@ fn render(common: &Common, flags: &render::Flags, env: Environment) -> Exit {
     telemetry::init(loaded.config.admin.level, loaded.config.admin.json);
     let systemd = Notify::find(&env);
     daemon::run(RENDER_LIMIT, |leaving| render::run(loaded, systemd, leaving))
+}
+
+fn diff(what: Diff) -> Exit {
+    let Diff { old, new, haproxy_version: version, running, replaced, commands } = what;
+    let verdict = match render::diff::diff(&render::diff::Diff { old, new, version, running, replaced }) {
+        Ok(verdict) => verdict,
+        Err(why) => {
+            eprintln!("{why}");
+            return Exit::Usage;
+        }
+    };
+    if commands {
+        eprintln!("{verdict}");
+        verdict.orders().iter().flat_map(render::Order::commands).for_each(|line| println!("{line}"));
+    } else {
+        println!("{verdict}");
+    }
+    if verdict.is_refusal() { Exit::Failed } else { Exit::Done }
 }
 
 fn failover(order: &Failover, env: &Environment) -> Exit {

@@ -34,12 +34,18 @@ pub struct Runs {
     pub drain: bool,
     /// Its weight.
     pub weight: u16,
+    /// Whether its health checks are on, if it has any.
+    pub checks: bool,
+    /// Whether its agent checks are on, if it has any.
+    pub agent: bool,
 }
 
 /// Of `srv_admin_state`: maintenance by order, by a tracked server, by a name that does not resolve. 0x04 only says
 /// that the configuration has it disabled, and stays when it is made ready.
 const MAINT: u32 = 0x01 | 0x02 | 0x20;
 const DRAIN: u32 = 0x08 | 0x10;
+/// Of `srv_check_state` and `srv_agent_state`.
+const ENABLED: u32 = 0x04;
 
 /// Reads the answer; `None` when it is none.
 #[must_use]
@@ -53,6 +59,7 @@ pub fn running(show_servers_state: &str) -> Option<Running> {
             continue;
         }
         let field = |name: &str| fields.get(columns.iter().position(|column| *column == name)?).copied();
+        let enabled = |name: &str| Some(field(name)?.parse::<u32>().ok()? & ENABLED != 0);
         let admin: u32 = field("srv_admin_state")?.parse().ok()?;
         let server = (field("be_name")?.to_owned(), field("srv_name")?.to_owned());
         let runs = Runs {
@@ -63,6 +70,8 @@ pub fn running(show_servers_state: &str) -> Option<Running> {
             maint: admin & MAINT != 0,
             drain: admin & DRAIN != 0,
             weight: field("srv_uweight")?.parse().ok()?,
+            checks: enabled("srv_check_state")?,
+            agent: enabled("srv_agent_state")?,
         };
         running.servers.insert(server, runs);
     }
@@ -87,6 +96,8 @@ impl Running {
                 maint: server.says("disabled"),
                 drain: false,
                 weight: server.weight().unwrap_or(1),
+                checks: server.says("check"),
+                agent: server.says("agent-check"),
             };
             running.servers.insert((server.proxy.clone(), server.name.clone()), runs);
         }

@@ -119,3 +119,102 @@ impl fmt::Display for Outline {
         self.sections.iter().flat_map(|section| &section.lines).try_for_each(|line| f.write_str(&line.raw))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_stands_in_the_text_is_found() {
+        let text = "global\n stats socket /run/a.sock mode 600 level admin\n stats socket ipv4@127.0.0.1:9\n \
+            hard-stop-after 1h\n hard-stop-after 2h\nfrontend f\n use_backend %[src,lower,map_str_ip(/n.map,b),map(/m.map)] if \
+            { src -f /x.lst }\n acl y src -M -f /y.lst\n bind :1 ssl crt /c.pem ca-file /ca.pem\n errorfile 503 /e.http\n\
+            backend remap\n server a 10.0.0.1:1 crt /c.pem crl-file /crl.pem # map(/no.map)\n";
+        let outline = outline(text);
+        let sockets: Vec<_> = outline.stats_sockets().into_iter().map(|s| (s.address, s.admin)).collect();
+        assert_eq!(sockets, [("/run/a.sock".to_owned(), true), ("ipv4@127.0.0.1:9".to_owned(), false)]);
+        assert_eq!(outline.global_value("hard-stop-after"), Some("2h"));
+        assert_eq!(outline.global_value("tune.bufsize"), None);
+        let files: Vec<_> =
+            outline.files().into_iter().map(|(name, named)| (name, named.r#use, named.line)).collect();
+        let expected = [
+            ("/c.pem", Use::Cert, 9),
+            ("/ca.pem", Use::Ca, 9),
+            ("/crl.pem", Use::Crl, 12),
+            ("/e.http", Use::Start, 10),
+            ("/m.map", Use::Map, 7),
+            ("/n.map", Use::Map, 7),
+            ("/x.lst", Use::Acl, 7),
+            ("/y.lst", Use::Start, 8),
+        ];
+        assert_eq!(files, expected.map(|(name, r#use, line)| (name.to_owned(), r#use, line)));
+    }
+
+    /// Lines that look like a configuration, whole and broken.
+    fn lines() -> impl Strategy<Value = String> {
+        let word = prop_oneof![
+            "[a-z0-9:./-]{1,8}",
+            "[ -~]{0,6}",
+            Just("10.0.0.1:80".to_owned()),
+            Just("\"$X\"".to_owned()),
+            prop::sample::select(vec![
+                "check",
+                "weight",
+                "on-marked-down",
+                "shutdown-sessions",
+                "from",
+                "id",
+                "7",
+                "disabled"
+            ])
+            .prop_map(str::to_owned),
+        ];
+        let first = prop::sample::select(vec![
+            "backend",
+            "defaults",
+            "listen",
+            "frontend",
+            "global",
+            "server",
+            "default-server",
+            "server-template",
+            ".if",
+            ".else",
+            ".endif",
+            "balance",
+            "hash-type",
+            "mode",
+            "stick",
+            "bind",
+            "",
+            "#",
+            "  server",
+            "\tmode",
+        ]);
+        let end = prop::sample::select(vec!["\n", "\n", "\n", "\r\n", ""]);
+        let line = (first, prop::collection::vec(word, 0..5), end)
+            .prop_map(|(first, words, end)| format!("{first} {}{end}", words.join(" ")));
+        prop::collection::vec(line, 0..30).prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost(text in prop_oneof![lines(), "\\PC*", any::<String>()]) {
+            prop_assert_eq!(outline(&text).to_string(), text);
+        }
+
+        #[test]
+        fn any_two_texts_have_a_verdict(live in lines(), next in lines(), version in "[23]\\.[0-9]") {
+            use crate::haproxy::{capability::capabilities, running::Running, verdict::{Configuration, Verdict, verdict}};
+            let can = capabilities(&version).unwrap();
+            let [live, next] = [live, next].map(|text| Configuration::new(&text));
+            let running = Running::fresh(&live.outline);
+            if let Verdict::Steer(orders) = verdict(&live, &next, &running, &can) {
+                prop_assert!(orders.iter().flat_map(|order| order.commands()).all(|line| !line.contains(" enabled")));
+            }
+            let again = verdict(&next, &next, &Running::fresh(&next.outline), &can);
+            prop_assert!(matches!(again, Verdict::Same | Verdict::Refuse(_)), "{}", again);
+        }
+    }
+}

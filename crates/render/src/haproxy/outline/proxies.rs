@@ -20,6 +20,8 @@ pub struct Proxy {
     pub whole: bool,
     /// How connections are spread.
     pub algorithm: Algorithm,
+    /// Whether it is switched off as a whole (`disabled`).
+    pub disabled: bool,
     /// Whether it speaks HTTP, and so keeps connections to its servers.
     pub http: bool,
     /// Whether something remembers servers by their ids (`stick`).
@@ -53,6 +55,7 @@ struct Says {
     balance: Vec<String>,
     hash_type: Vec<String>,
     http: bool,
+    disabled: bool,
     allbackups: bool,
     address_cookies: bool,
     /// Whether something was said that is not understood.
@@ -140,6 +143,8 @@ impl Says {
             ["balance", ..] => self.balance = words[1..].to_vec(),
             ["hash-type", ..] => self.hash_type = words[1..].to_vec(),
             ["mode", mode, ..] => self.http = *mode == "http",
+            ["disabled"] => self.disabled = true,
+            ["enabled"] => self.disabled = false,
             ["option", "allbackups", ..] => self.allbackups = true,
             ["no" | "default", "option", "allbackups", ..] => self.allbackups = false,
             ["dynamic-cookie-key", ..] => self.address_cookies = true,
@@ -189,6 +194,7 @@ fn proxy(section: &Section, says: &mut Says) -> Proxy {
         servers,
         whole,
         algorithm: says.algorithm(),
+        disabled: says.disabled,
         http: says.http,
         sticks,
         one_backup: !says.allbackups,

@@ -49,6 +49,9 @@ fn said((proxy, name): &Server, orders: &[Order], running: &Running) -> String {
         (Some(Order::Weight(_, weight)), Some(runs)) => {
             format!("{server} has the weight {} and should have {weight}", runs.weight)
         }
+        (Some(Order::EnableHealth(_) | Order::EnableAgent(_)), Some(_)) => {
+            format!("{server} is not checked and should be")
+        }
         (Some(_), Some(runs)) if runs.maint => format!("{server} is out of use and should not be"),
         (Some(_), Some(runs)) if runs.drain => format!("{server} takes nothing new and should"),
         _ => format!("{server} is in use and should not be"),

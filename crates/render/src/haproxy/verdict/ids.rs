@@ -1,6 +1,7 @@
 //! The ids of servers: HAProxy gives them by place when it starts, and by what is free at run time. Where they decide
 //! who serves, what is added gets the one that it needs, or there is no steering.
 
+use super::servers::at;
 use crate::haproxy::{
     outline::{Algorithm, Proxy, Server},
     running::Running,
@@ -37,12 +38,8 @@ fn exact(next: &Proxy, running: &Running) -> Result<BTreeMap<String, u32>, Strin
     let taken = running.ids(&next.name);
     let mut ids = BTreeMap::new();
     for server in &next.servers {
-        let moved = || {
-            Err(format!(
-                "server {}/{} gets another id by its place (line {}), and ids decide who serves there",
-                next.name, server.name, server.line
-            ))
-        };
+        let moved =
+            || Err(format!("{} gets another id by its place, and ids decide who serves there", at(server)));
         let Some(id) = server.id else { return moved() };
         match known(next, running, &server.name) {
             Some(has) if has != id => return moved(),
@@ -63,8 +60,8 @@ fn rising(next: &Proxy, running: &Running) -> Result<BTreeMap<String, u32>, Stri
         if let Some(id) = known(next, running, &server.name) {
             if id <= last {
                 return Err(format!(
-                    "server {}/{} stands elsewhere (line {}), and `balance first` goes by the order",
-                    next.name, server.name, server.line
+                    "{} stands elsewhere, and `balance first` goes by the order",
+                    at(server)
                 ));
             }
             last = id;
@@ -78,8 +75,8 @@ fn rising(next: &Proxy, running: &Running) -> Result<BTreeMap<String, u32>, Stri
         };
         let Some(id) = free else {
             return Err(format!(
-                "server {}/{} is new between others (line {}), and `balance first` goes by the order",
-                next.name, server.name, server.line
+                "{} is new between others, and `balance first` goes by the order",
+                at(server)
             ));
         };
         ids.insert(server.name.clone(), id);

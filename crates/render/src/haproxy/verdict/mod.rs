@@ -20,7 +20,7 @@ use super::{
     outline::{Outline, outline},
     running::Running,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// A configuration with the content of the files that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,34 @@ impl Configuration {
     #[must_use]
     pub fn new(text: &str) -> Self {
         Configuration { outline: outline(text), files: BTreeMap::new() }
+    }
+}
+
+impl Verdict {
+    /// What HAProxy has to be told.
+    #[must_use]
+    pub fn orders(&self) -> &[Order] {
+        if let Verdict::Steer(orders) = self { orders } else { &[] }
+    }
+
+    /// Whether nothing may be done.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Verdict::Refuse(_))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Same => f.write_str("nothing to do: HAProxy would run the same"),
+            Verdict::Reload(why) => write!(f, "reload: {why}"),
+            Verdict::Refuse(why) => write!(f, "refused: {why}"),
+            Verdict::Steer(orders) => {
+                f.write_str("no reload:")?;
+                orders.iter().try_for_each(|order| write!(f, "\n  {order}"))
+            }
+        }
     }
 }
 

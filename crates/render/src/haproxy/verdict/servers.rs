@@ -45,6 +45,9 @@ const WORDS: usize = 60;
 
 impl Backend<'_> {
     fn plan(&self, steps: &mut Steps) -> Result<(), String> {
+        if self.is.disabled {
+            return self.unlisted();
+        }
         let mut switch = Switch::default();
         let added: Vec<&Server> = self.is.servers.iter().filter(|server| self.comes(server)).collect();
         let leaving = self.leaving();
@@ -73,6 +76,18 @@ impl Backend<'_> {
         }
         steps.switch.extend(switch.orders(cuts));
         Ok(())
+    }
+
+    /// HAProxy does not list the servers of a section that is `disabled`, and steers none.
+    fn unlisted(&self) -> Result<(), String> {
+        let said = |proxy: &Proxy| -> Vec<(String, Address, Vec<Setting>)> {
+            proxy.servers.iter().map(|s| (s.name.clone(), s.address.clone(), s.settings.clone())).collect()
+        };
+        let (name, line) = (&self.is.name, self.is.line);
+        if said(self.was) == said(self.is) {
+            return Ok(());
+        }
+        Err(format!("the servers of {name} (line {line}) changed, and it is `disabled` itself"))
     }
 
     fn name(&self, server: &str) -> Name {
@@ -184,6 +199,13 @@ impl Backend<'_> {
             enter.push(Order::MaxConn(name.clone(), most));
         }
         let (was, off) = (text.says("disabled"), next.says("disabled"));
+        // What was added out of use has no checks yet, or somebody ended them.
+        if !off && next.says("check") && own && !runs.checks {
+            enter.push(Order::EnableHealth(name.clone()));
+        }
+        if !off && next.says("agent-check") && !runs.agent {
+            enter.push(Order::EnableAgent(name.clone()));
+        }
         if off && (own || !was) && !runs.maint {
             switch.leave.push(vec![Order::State(name.clone(), State::Maint)]);
             if next.cuts() {
@@ -249,13 +271,14 @@ impl Backend<'_> {
             settings.extend(["id".to_owned(), id.to_string()]);
         }
         steps.prepare.push(Order::Add { server: name.clone(), address: (ip, port), settings });
+        // One that is not in use is not checked; its checks begin when it is.
+        if server.says("disabled") {
+            return Ok(());
+        }
         if server.says("check") {
             steps.prepare.push(Order::EnableHealth(name.clone()));
         }
-        let mut enter = vec![];
-        if !server.says("disabled") {
-            enter.push(Order::State(name.clone(), State::Ready));
-        }
+        let mut enter = vec![Order::State(name.clone(), State::Ready)];
         if server.says("agent-check") {
             enter.push(Order::EnableAgent(name));
         }
@@ -334,6 +357,6 @@ fn maxconn(text: &Server, next: &Server) -> Result<Option<u32>, String> {
 }
 
 /// How a server is called in a reason.
-fn at(server: &Server) -> String {
+pub(super) fn at(server: &Server) -> String {
     format!("server {}/{} (line {})", server.proxy, server.name, server.line)
 }
