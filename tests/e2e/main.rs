@@ -21,6 +21,7 @@ mod outage;
 mod partition;
 mod parts;
 mod planned;
+mod probes;
 mod reach;
 mod refused;
 mod reloads;
