@@ -5,8 +5,9 @@ use std::{fs, process::Command};
 
 use serde_json::{Value, json};
 use tests::{
-    Http, Outcome, PATIENCE, Rolecall, Scene, Scripted, Signal, Trouble, binary,
+    Http, Outcome, PATIENCE, Port, Recipe, Rolecall, Scene, Scripted, Signal, Trouble, binary,
     consul::{Access, Agent, Entry},
+    found,
     redis::Redis,
     until, when,
 };
@@ -214,6 +215,129 @@ async fn every_way_to_look_sees_a_role_flip() -> Outcome {
     hook(1, "leader")?;
     all(0, "replica").await?;
     all(1, "primary").await
+}
+
+const TOLD: &str = r#"
+service "pg" {
+  id      = "pg-ID"
+  address = "127.0.0.1"
+  port    = 543ID
+  probe "file" { path = "HOME/role-ID" }
+}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_later_epoch_wins_and_the_earlier_one_stays_fenced() -> Outcome {
+    let home = tempfile::tempdir()?;
+    let consul = Agent::server(home.path(), Access::Open)?;
+    consul.ready().await?;
+    let says = |id: &str, what: &str| -> Outcome {
+        fs::write(home.path().join("role.new"), what)?;
+        Ok(fs::rename(home.path().join("role.new"), home.path().join(format!("role-{id}")))?)
+    };
+    says("0", "role=primary epoch=1")?;
+    says("1", "role=replica")?;
+    let start = |id: &str| {
+        let text = TOLD.replace("ID", id).replace("HOME", &home.path().display().to_string());
+        let config = format!("consul {{\n  address = \"{}\"\n}}\n{text}", consul.address());
+        Rolecall::start("register", &format!("register-{id}"), home.path(), &config, vec![])
+    };
+    let (mut old, new) = (start("0")?, start("1")?);
+    entry(&consul, &old, "pg", |e| e.id == "pg-0" && has(e, "primary", Some(1))).await?;
+    entry(&consul, &new, "pg", |e| e.id == "pg-1" && has(e, "replica", None)).await?;
+
+    // The other is promoted, and nobody tells the old one.
+    says("1", "role=primary epoch=2")?;
+    entry(&consul, &new, "pg", |e| e.id == "pg-1" && has(e, "primary", Some(2))).await?;
+    let fenced = |e: &Entry| e.id == "pg-0" && !e.passing && e.tags.is_empty();
+    entry(&consul, &old, "pg", fenced).await?;
+    // When the new one dies too, the old one lacks what it took; a restart of its agent changes nothing.
+    fs::remove_file(home.path().join("role-1"))?;
+    entry(&consul, &new, "pg", |e| e.id == "pg-1" && !e.passing && e.is("primary")).await?;
+    old.part.restart()?;
+    let is_fenced = |status: &Value| status["services"][0]["role"] == "fenced";
+    let status = old.shows("that it is fenced", PATIENCE, is_fenced).await?;
+    assert!(
+        status["services"][0]["why"].to_string().contains("pg-1 became primary in epoch 2"),
+        "{status:#}"
+    );
+    entry(&consul, &old, "pg", fenced).await.map(drop)
+}
+
+const SECURE: &str = r#"
+service "NAME" {
+  id      = "NAME"
+  address = "127.0.0.1"
+  port    = 5432
+  probe "http" {
+    url      = "https://127.0.0.1:PORT"
+    interval = "100ms"
+    tls {
+      CERTS
+      server_name = "pg.example"
+    }
+    request {
+      path = "/primary"
+      status { primary = ["200"] }
+      json { epoch = "/timeline" }
+    }
+  }
+}
+"#;
+
+/// HAProxy as an HTTP server that lets nobody in without a certificate.
+const GATE: &str = r#"
+defaults
+    mode http
+    timeout client 10s
+    timeout server 10s
+    timeout connect 1s
+frontend patroni
+    bind 127.0.0.1:PORT ssl crt HOME/server.pem ca-file HOME/consul-agent-ca.pem verify required
+    http-request return status 200 content-type application/json string '{"timeline": 4}' if { path /primary }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_http_probe_shows_and_checks_certificates() -> Outcome {
+    let home = tempfile::tempdir()?;
+    let consul = Agent::server(home.path(), Access::Open)?;
+    for arguments in [
+        &["tls", "ca", "create"][..],
+        &["tls", "cert", "create", "-server", "-additional-dnsname=pg.example"],
+        &["tls", "cert", "create", "-client"],
+    ] {
+        let made =
+            Command::new(found("consul".as_ref())?).args(arguments).current_dir(home.path()).output()?;
+        assert!(made.status.success(), "{made:?}");
+    }
+    let read = |name: &str| fs::read_to_string(home.path().join(name));
+    let server = read("dc1-server-consul-0.pem")? + &read("dc1-server-consul-0-key.pem")?;
+    fs::write(home.path().join("server.pem"), server)?;
+    let port = Port::lease()?;
+    let place = home.path().display().to_string();
+    let fill = |text: &str| text.replace("PORT", &port.number().to_string()).replace("HOME", &place);
+    let config = home.path().join("haproxy.cfg");
+    fs::write(&config, fill(GATE))?;
+    let arguments = ["-db".as_ref(), "-f".as_ref(), config.as_os_str()];
+    let gate = Recipe::new("haproxy", "haproxy", home.path(), arguments).start()?;
+    consul.ready().await?;
+
+    let client = "cert = \"HOME/dc1-client-consul-0.pem\"\n key = \"HOME/dc1-client-consul-0-key.pem\"";
+    let authority = "ca_cert = \"HOME/consul-agent-ca.pem\"";
+    let both = format!("{client}\n{authority}");
+    let services = [("known", both.as_str()), ("stranger", authority), ("distrustful", client)];
+    let services = services.map(|(name, certs)| fill(&SECURE.replace("CERTS", certs).replace("NAME", name)));
+    let config = format!("consul {{\n  address = \"{}\"\n}}\n{}", consul.address(), services.concat());
+    let agent = Rolecall::start("register", "register", home.path(), &config, vec![])?;
+    let known = entry(&consul, &agent, "known", |e| has(e, "primary", Some(4))).await;
+    gate.explain(known)?;
+    let why = |status: &Value, n: usize| status["services"][n]["probe"]["error"].to_string();
+    agent
+        .shows("who is refused, and why", PATIENCE, |status| {
+            why(status, 1).contains("set tls { cert, key }") && why(status, 2).contains("set tls { ca_cert }")
+        })
+        .await
+        .map(drop)
 }
 
 const MANY: &str = r#"

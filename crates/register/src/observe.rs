@@ -69,13 +69,16 @@ impl Witnesses {
         let rows = catalog.value.as_deref().map(wire::instances).unwrap_or_default();
         let mine = rows.iter().find(|row| row.id == me.id && row.claims_master());
         let own = mine.and_then(|row| Some((row.meta.get(meta::RUN_ID)?.clone(), row.epoch()?)));
-        let rival = |row: &Instance| row.id != me.id && row.status == "passing" && row.claims_master();
-        let others = rows.into_iter().filter(|row| !me.many && rival(row));
-        let rival = others.filter_map(|row| Some(Claim { epoch: row.epoch()?, who: row.id })).max();
+        let other = |row: &&Instance| row.id != me.id && !me.many && row.claims_master();
+        let claim = |row: &Instance| Some(Claim { epoch: row.epoch()?, who: row.id.clone() });
+        let latest = rows.iter().filter(other).filter_map(claim).max();
+        let passing = rows.iter().filter(other).filter(|row| row.status == "passing");
+        let rival = passing.filter_map(claim).max();
         Evidence {
             report: self.report.borrow_and_update().clone(),
             hellos: self.hellos.borrow_and_update().clone(),
             rival,
+            latest,
             own,
             unread: catalog.value.is_none() && catalog.trouble.is_none(),
         }

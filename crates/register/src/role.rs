@@ -64,6 +64,8 @@ pub struct Evidence {
     pub hellos: Hellos,
     /// The highest epoch in which another instance of the service is registered as master and passing.
     pub rival: Option<Claim>,
+    /// The same whether it passes or not.
+    pub latest: Option<Claim>,
     /// The crown that this instance still has in the catalog, from before this program started: its run id and epoch.
     pub own: Option<(String, u64)>,
     /// Whether the catalog has not been read yet, nor found to be out of reach.
@@ -292,11 +294,13 @@ impl Belief {
         weighed.stands(standing, why)
     }
 
-    /// Without Sentinel its own word is all there is; where it tells an epoch, another in a later one fences it.
+    /// Without Sentinel its own word is all there is; where it tells an epoch, another in a later one fences it. That
+    /// stays so when the other dies: what it took in the meantime is missing here.
     fn by_own_word(self, evidence: &Evidence) -> Belief {
         let (role, word) = (self.role, &self.word);
-        let later = |rival: &&Claim| self.told.is_some_and(|told| rival.epoch > told);
-        let (standing, why) = match (role, evidence.rival.as_ref().filter(later)) {
+        let other = evidence.latest.clone().max(self.other.clone());
+        let later = |other: &&Claim| self.told.is_some_and(|told| other.epoch > told);
+        let (standing, why) = match (role, other.as_ref().filter(later)) {
             (None, _) => (Standing::Unknown, "it never answered".into()),
             (Some(Role::Replica), _) => (Standing::Replica, format!("it says {word}")),
             (Some(Role::Master), None) => (Standing::Master, format!("it says {word}")),
@@ -309,7 +313,7 @@ impl Belief {
             // The catalog may name another in a later epoch.
             return Belief { settled: false, ..self };
         }
-        Belief { epoch, ..self }.stands(standing, why)
+        Belief { epoch, other, ..self }.stands(standing, why)
     }
 
     /// The crown that nobody has taken away yet.

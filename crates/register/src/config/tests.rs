@@ -260,6 +260,21 @@ fn every_kind_of_probe_is_read_and_shown_again() {
 }
 
 #[test]
+fn the_examples_of_the_handbook_are_good() {
+    let text = include_str!("../../README.md").split("\n## Probes\n").nth(1).unwrap();
+    let text = text.split("\n## ").next().unwrap();
+    let examples: Vec<&str> =
+        text.split("```hcl\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(examples.len(), text.matches("```hcl").count());
+    for example in examples {
+        let config = load(example, &[("HOSTNAME", "vm1")]).unwrap_or_else(|why| panic!("{example}\n{why}"));
+        for service in &config.services {
+            assert!(service.port > 0, "{example}");
+        }
+    }
+}
+
+#[test]
 fn mistakes_in_every_kind_of_probe() {
     for (probe, wanted) in [
         (r#""http" {}"#, "http.url: is needed"),

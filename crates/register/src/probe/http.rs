@@ -2,7 +2,7 @@
 
 pub mod answer;
 
-use super::{Look, Probe, ProbeError, link::Tls, said::Said};
+use super::{Look, Probe, ProbeError, link::Tls, remedy::tls, said::Said};
 use answer::Reading;
 use config::Secret;
 use reqwest::{
@@ -122,7 +122,7 @@ impl HttpProbe {
         if let Some(body) = &ask.body {
             request = request.body(body.clone());
         }
-        let failed = |error: reqwest::Error| format!("{base} cannot be asked: {}", cause(&error));
+        let failed = |error: reqwest::Error| format!("{base} cannot be asked: {}", tls(&cause(&error)));
         let mut answer = request.send().await.map_err(failed)?;
         let mut body = vec![];
         while let Some(part) = answer.chunk().await.map_err(failed)? {

@@ -47,7 +47,7 @@ fn advise(said: &str, advice: &str) -> String {
 }
 
 /// A handshake that fails says so in rustls' words, or ends with a closed connection.
-fn tls(text: &str) -> String {
+pub(super) fn tls(text: &str) -> String {
     let advice = if text.contains("UnknownIssuer") {
         "its certificate is signed by an authority that is not trusted: set tls { ca_cert }"
     } else if text.contains("NotValidForName") || text.contains("not valid for name") {

@@ -385,10 +385,12 @@ fn without_sentinels_a_later_epoch_of_another_fences() {
         (Master, None, rival(4), Standing::Master, None),
         (Replica, Some(3), rival(4), Standing::Replica, None),
     ] {
-        let evidence = Evidence { rival: rival.clone(), ..Evidence::default() };
+        let evidence = Evidence { latest: rival.clone(), ..Evidence::default() };
         let belief = seen(role, told).judged(&evidence, &Names::default(), Instant::now());
         assert_eq!((belief.standing, belief.epoch), (standing, epoch), "{role:?} {told:?} {rival:?}");
         assert!(belief.is_settled());
+        let gone = belief.judged(&Evidence::default(), &Names::default(), Instant::now());
+        assert_eq!(gone.standing, standing, "that the other is gone makes nobody master");
     }
     let unread = Evidence { unread: true, ..Evidence::default() };
     let early = seen(Master, Some(3)).judged(&unread, &Names::default(), Instant::now());
