@@ -1,12 +1,12 @@
-//! `scripts/soak`: what takes too long for the tests.
+//! `scripts/soak`: what takes too long for the tests. Fails when it does not end right.
 
-use std::{path::PathBuf, process::ExitCode};
+mod equivalence;
+mod flips;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, value_parser};
-use tests::{
-    Outcome, arguments,
-    equivalence::{Counts, haproxies, pairs, version},
-};
+use tests::{Outcome, arguments};
 
 /// Tests for long on real parts.
 #[derive(Parser, Debug)]
@@ -27,10 +27,13 @@ enum What {
         #[arg(long, default_value_t = 2)]
         seed: u64,
     },
+    /// Role flips in a row: the final state is right, memory stays flat
+    Flips {
+        /// How many
+        #[arg(default_value_t = 1000, value_parser = value_parser!(u32).range(10..))]
+        times: u32,
+    },
 }
-
-/// A chain of pairs begins anew after so many, with another first configuration.
-const CHAIN: u32 = 500;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -38,8 +41,7 @@ async fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let What::Equivalence { pairs, seed } = arguments.what;
-    match equivalence(pairs, seed).await {
+    match soak(arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             eprintln!("soak: {trouble}");
@@ -48,37 +50,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn equivalence(many: u32, seed: u64) -> Outcome {
-    for program in haproxies()? {
-        let counts = chains(program.clone(), seed, many).await?;
-        let Counts { same, steered, orders, reloads } = counts;
-        println!(
-            "HAProxy {}: {many} pairs, {steered} steered as a fresh start ({orders} orders), {same} the same, \
-             {reloads} to be reloaded",
-            version(&program).await?
-        );
+async fn soak(arguments: Arguments) -> Outcome {
+    match arguments.what {
+        What::Equivalence { pairs, seed } => equivalence::equivalence(pairs, seed).await,
+        What::Flips { times } => flips::flips(times as usize).await,
     }
-    Ok(())
-}
-
-/// Two chains at once.
-async fn chains(program: PathBuf, seed: u64, many: u32) -> Outcome<Counts> {
-    let mut total = Counts::default();
-    let mut left = many;
-    let mut next = seed * 1_000_000;
-    while left > 0 {
-        let first = left.min(CHAIN);
-        let second = (left - first).min(CHAIN);
-        let (one, other) = tokio::join!(pairs(&program, next, first), pairs(&program, next + 1, second));
-        for counts in [one?, other?] {
-            total.same += counts.same;
-            total.steered += counts.steered;
-            total.orders += counts.orders;
-            total.reloads += counts.reloads;
-        }
-        left -= first + second;
-        next += 2;
-        eprintln!("{}: {left} pairs left, {total:?}", program.display());
-    }
-    Ok(total)
 }

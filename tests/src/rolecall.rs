@@ -101,13 +101,12 @@ impl Rolecall {
 /// The binary: `ROLECALL_BINARY`, else the one beside this executable, which a test builds first.
 pub fn binary() -> Outcome<PathBuf> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let find = || env::var_os("ROLECALL_BINARY").map_or_else(built, |given| Ok(given.into()));
     FOUND.get_or_init(|| find().map_err(|t| t.to_string())).clone().map_err(Trouble::new)
 }
 
-fn find() -> Outcome<PathBuf> {
-    if let Some(given) = env::var_os("ROLECALL_BINARY") {
-        return Ok(given.into());
-    }
+/// The binary beside this executable, whatever `ROLECALL_BINARY` says: it is linked dynamically.
+pub fn built() -> Outcome<PathBuf> {
     let here = env::current_exe()?;
     let beside = here.parent().unwrap_or(Path::new("/"));
     if beside.file_name().is_none_or(|name| name != "deps") {
