@@ -13,9 +13,10 @@ admin {
 leave_timeout = "10s"
 
 service "redis" {
-  # The address that clients and HAProxy reach. Default: this machine's address on the way to Consul, which is
-  # loopback here, because the agent is on this machine: so it must be given.
-  address = "192.0.2.10"
+  # The address that clients and HAProxy reach, found anew when it changes. Or: address_interface = "eth0", and
+  # address_family = "ipv4" or "ipv6"; or written down: address = "192.0.2.10". The default, this machine's address on
+  # the way to Consul, is loopback here, because the agent is on this machine.
+  address_cidr = "192.0.2.0/24"
   port    = 6379
 
   ttl                       = "10s"

@@ -19,6 +19,7 @@ mod golden;
 mod killed;
 mod lies;
 mod login;
+mod moved;
 mod old_workers;
 mod outage;
 mod partition;

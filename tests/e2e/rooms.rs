@@ -16,6 +16,8 @@ const DECIDING: [(&str, &[&str]); 4] = [
     (
         "register",
         &[
+            "address.rs",
+            "config/address.rs",
             "diagnosis.rs",
             "drift.rs",
             "plan.rs",

@@ -1,8 +1,10 @@
 //! The configuration of `rolecall register`, checked as a whole: every mistake is found at once.
 
+mod address;
 mod print;
 mod probe;
 
+pub use address::AddressConfig;
 pub use probe::{Kind, ProbeConfig, RedisConfig, SentinelConfig};
 
 use crate::{identity, probe::link::Address, words::Words};
@@ -43,8 +45,8 @@ pub struct ServiceConfig {
     pub name: String,
     /// Consul service id.
     pub id: String,
-    /// Where clients reach it; the local address that routes to Consul when absent.
-    pub address: Option<String>,
+    /// Where clients reach it.
+    pub address: AddressConfig,
     /// Its port there.
     pub port: u16,
     /// Tags beside the role tag.
@@ -129,7 +131,7 @@ impl ServiceConfig {
             }
             own.map(|own| format!("{name}-{own}"))
         });
-        let address = address(&mut section, env, mistakes);
+        let address = address::read(&mut section, env, mistakes);
         let meta = facts(&mut section, env, mistakes);
         let ttl = at_least("ttl", TTL, LEAST_TTL, &mut section, mistakes);
         let after = "deregister_critical_after";
@@ -163,21 +165,6 @@ impl ServiceConfig {
         let id = id.unwrap_or_default();
         Self { name, id, address, port, tags, meta, words, many, ttl, deregister_critical_after, probe }
     }
-}
-
-fn address(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> Option<String> {
-    let given =
-        section.string("address", mistakes).or_else(|| identity::set(env, "POD_IP").map(str::to_owned));
-    let why = match given.as_deref().map(str::trim) {
-        Some("") => "must not be empty; leave it out to take the local address that routes to Consul",
-        Some("0.0.0.0" | "::" | "[::]") => "is no address that clients can reach; name the one they use",
-        Some(text) if text.contains([' ', '/']) || text.parse::<std::net::SocketAddr>().is_ok() => {
-            "expected an IP address or a host name, without a port"
-        }
-        _ => return given,
-    };
-    section.mistake("address", why, mistakes);
-    None
 }
 
 fn tags(section: &mut Section, words: &Words, mistakes: &mut Mistakes) -> Vec<String> {

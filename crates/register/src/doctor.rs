@@ -2,7 +2,7 @@
 
 use crate::{
     RegisterConfig,
-    config::{SentinelConfig, ServiceConfig},
+    config::{AddressConfig, SentinelConfig, ServiceConfig},
     failover::server::Server,
     identity,
     probe::{
@@ -47,12 +47,8 @@ pub async fn examine(config: &RegisterConfig) -> Vec<Finding> {
 async fn address(service: &ServiceConfig, consul: &str) -> Finding {
     let what = format!("address of {}", service.id);
     let found = match &service.address {
-        Some(address) => Ok(address.clone()),
-        None => match timeout(PATIENCE, identity::route_to(consul)).await {
-            Ok(Ok(ip)) => Ok(ip.to_string()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("the name server does not answer".into()),
-        },
+        AddressConfig::Given(address) => Ok(address.clone()),
+        AddressConfig::Found(wanted) => identity::find(wanted, consul, None).await.map(|ip| ip.to_string()),
     };
     match found {
         Ok(address) if address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) => {
@@ -62,10 +58,7 @@ async fn address(service: &ServiceConfig, consul: &str) -> Finding {
             Finding::warning(what, told)
         }
         Ok(address) => Finding::ok(what, format!("{address}:{}", service.port)),
-        Err(why) => Finding::failed(
-            what,
-            format!("no local address routes to Consul ({why}); set address in the service block"),
-        ),
+        Err(why) => Finding::failed(what, why),
     }
 }
 

@@ -1,13 +1,20 @@
 //! Who and where this instance is: pod variables, host name, and the local address that routes to Consul.
 
+use crate::address::{Local, Wanted, choose};
 use config::Environment;
 use consul::instance::meta;
 use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
 };
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::{
+    net::{UdpSocket, lookup_host},
+    time::timeout,
+};
+
+const NAME_LIMIT: Duration = Duration::from_secs(5);
 
 /// A variable that is set to something.
 #[must_use]
@@ -62,6 +69,22 @@ pub async fn route_to(url: &str) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// The address that clients are told, where it is not written down; the present one as long as it is right.
+pub async fn find(wanted: &Wanted, consul: &str, present: Option<IpAddr>) -> Result<IpAddr, String> {
+    if wanted.is_anything() {
+        // A name server that does not answer must not hold this up for ever.
+        let found = timeout(NAME_LIMIT, route_to(consul)).await;
+        let found = found.unwrap_or_else(|slow| Err(slow.into()));
+        return found
+            .map_err(|error| format!("no local address routes to Consul at {consul}: {error}; set address"));
+    }
+    let all = if_addrs::get_if_addrs()
+        .map_err(|error| format!("this machine's addresses cannot be read: {error}"))?;
+    let up = all.into_iter().filter(if_addrs::Interface::is_oper_up);
+    let all: Vec<Local> = up.map(|one| Local { ip: one.ip(), interface: one.name }).collect();
+    choose(&all, wanted, present)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +106,16 @@ mod tests {
         let vm = env(&[("HOSTNAME", "vm1"), ("POD_NAME", "")]);
         assert_eq!(own_name(&vm).as_deref(), Some("vm1"));
         assert_eq!(place(&vm)["node"], "vm1");
+    }
+
+    #[tokio::test]
+    async fn this_machine_has_the_addresses_that_it_says() {
+        let wanted = Wanted { network: "127.0.0.0/8".parse().ok(), ..Wanted::default() };
+        let found = find(&wanted, "", None).await;
+        assert_eq!(found, Ok(Ipv4Addr::LOCALHOST.into()));
+        let nowhere = Wanted { interface: Some("no-such-0".into()), ..Wanted::default() };
+        let why = find(&nowhere, "", None).await.unwrap_err();
+        assert!(why.contains("no address of interface no-such-0; it has lo 127.0.0.1"), "{why}");
     }
 
     #[tokio::test]

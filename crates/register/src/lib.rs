@@ -17,10 +17,11 @@
 //!
 //! [`failover`] stands beside this way: an order by hand, carried out once. [`doctor`] tries what all of it needs.
 //!
-//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`words`], [`pulse`], [`status`]
+//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`address`], [`words`], [`pulse`], [`status`]
 //! and [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
 //! behind which several agents answer.
 
+pub mod address;
 pub mod agent;
 pub mod beat;
 pub mod config;

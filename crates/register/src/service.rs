@@ -3,7 +3,7 @@
 use crate::{
     agent::{ConsulAgent, Looked},
     beat::{Beats, keep_beating},
-    config::{ProbeConfig, ServiceConfig},
+    config::{AddressConfig, ProbeConfig, ServiceConfig},
     drain::{self, Drain, Order, Stage, Views},
     drift::{Drift, Sync},
     failover, identity,
@@ -32,8 +32,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
+
+/// How often this machine's addresses are read.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One service, ready to run.
 #[derive(Debug)]
@@ -71,7 +74,7 @@ impl Service {
         let sentinels = config.probe.sentinel();
         let asked = sentinels.iter().flat_map(|sentinel| &sentinel.sentinels);
         let report = Report::new(asked.map(|link| link.address.to_string()));
-        let (address, address_board) = watch::channel(config.address.clone());
+        let (address, address_board) = watch::channel(config.address.given().cloned());
         let (belief, belief_board) = watch::channel(Belief::new(sentinels.is_some()));
         let (desired, desired_board) = watch::channel(Desired::Undecided);
         let (drain, drain_board) = watch::channel(Drain::default());
@@ -138,18 +141,20 @@ impl Service {
 
     /// Keeps the service in Consul until it is time to leave, then takes it away within `limit`.
     pub async fn run(mut self, mut leaving: Leaving, limit: Duration) -> Result<(), LeaveError> {
-        let me = tokio::select! {
+        let mut me = tokio::select! {
             me = self.identity() => me,
             () = leaving.signaled() => self.named(""),
         };
+        let who = me.clone();
         let awaited = self.awaited.take();
         let told = watch::channel(None::<Instant>).0;
         let catalog = consul::watch(self.client.clone(), Query::health(&me.service, false));
         tokio::select! {
-            () = self.keep(&me, catalog.clone(), &mut leaving, &told) => {}
-            () = self.watch(&me, catalog) => {}
+            () = self.stay(&mut me, catalog.clone(), &mut leaving, &told) => {}
+            () = self.watch(&who, catalog.clone()) => {}
+            () = self.obey(&who.id, catalog) => {}
             () = self.readiness(awaited) => {}
-            () = overdue(&told, limit / 2) => tracing::warn!(id = me.id, "a request to Consul does not end; leaving without it"),
+            () = overdue(&told, limit / 2) => tracing::warn!(id = who.id, "a request to Consul does not end; leaving without it"),
         }
         let spent = told.borrow().map_or(Duration::ZERO, |told| told.elapsed());
         let agent = ConsulAgent::new(self.beating.clone(), &me.service);
@@ -158,14 +163,32 @@ impl Service {
         Ok(())
     }
 
-    /// Looks and writes until it is time to leave and the last request is done.
+    /// Keeps the entry until it is time to leave, wherever the instance moves meanwhile.
+    async fn stay(
+        &self,
+        me: &mut Identity,
+        catalog: watch::Receiver<Watched>,
+        leaving: &mut Leaving,
+        told: &watch::Sender<Option<Instant>>,
+    ) {
+        while let Some(ip) = self.keep(me, catalog.clone(), leaving, told).await {
+            tracing::info!(id = me.id, was = me.address, address = %ip, "moved: registering the new address");
+            me.address = ip.to_string();
+            self.address.send_replace(Some(me.address.clone()));
+            self.outlook.desired.send_replace(Desired::Undecided);
+            self.desired.send_replace(Desired::Undecided);
+        }
+    }
+
+    /// Looks and writes until the address changes, which it returns, or it is time to leave. The last request is done
+    /// then.
     async fn keep(
         &self,
         me: &Identity,
         catalog: watch::Receiver<Watched>,
         leaving: &mut Leaving,
         told: &watch::Sender<Option<Instant>>,
-    ) {
+    ) -> Option<IpAddr> {
         let looked = self.looked();
         let entry_agent = ConsulAgent::new(self.client.clone(), &me.service)
             .only_after(looked.clone())
@@ -178,19 +201,19 @@ impl Service {
         let listener = sentinel.map(|sentinel| Listener { master: sentinel.master.clone(), hellos });
         let around = Around { id: &self.config.id, listener, told: self.told.subscribe() };
         let probe = AnyProbe::new(&self.config.probe, around);
-        let orders = self.obey(me, catalog.clone());
         let witnesses = Witnesses { report: self.report.subscribe(), hellos: heard, catalog };
         let names = self.names(me);
         let timed = |took: Duration| self.seconds.observe(took.as_secs_f64());
         let looking = async {
-            tokio::select! {
-                () = observe(probe, self.config.probe.interval, me, &names, witnesses, &self.outlook, timed) => {}
-                () = orders => {}
-                () = self.until_told(leaving, told) => {}
-            }
+            let moved = tokio::select! {
+                () = observe(probe, self.config.probe.interval, me, &names, witnesses, &self.outlook, timed) => None,
+                ip = self.moved(me) => Some(ip),
+                () = self.until_told(leaving, told) => None,
+            };
             self.outlook.desired.send_replace(Desired::Absent);
+            moved
         };
-        tokio::join!(
+        let (moved, ..) = tokio::join!(
             looking,
             keep_entry(
                 &entry_agent,
@@ -204,6 +227,33 @@ impl Service {
             drain::pass_on(self.outlook.desired.subscribe(), self.drain.subscribe(), &self.desired),
             keep_beating(&beat_agent, me.beat_every(), wish(), actual, &self.beats, self.beating.backoff()),
         );
+        moved
+    }
+
+    /// Ends when this machine has another address to tell; one that is gone without another is kept.
+    async fn moved(&self, me: &Identity) -> IpAddr {
+        let AddressConfig::Found(wanted) = &self.config.address else { return std::future::pending().await };
+        if wanted.is_anything() {
+            return std::future::pending().await;
+        }
+        let (present, mut told) = (me.address.parse().ok(), false);
+        loop {
+            sleep(LOOK_AGAIN).await;
+            match identity::find(wanted, "", present).await {
+                Ok(ip) if Some(ip) != present => return ip,
+                Ok(_) => told = false,
+                Err(why) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::warn!(
+                            id = me.id,
+                            address = me.address,
+                            why,
+                            "the address is gone; keeping it until there is another"
+                        );
+                    }
+                }
+            }
+        }
     }
 
     /// Ends when it is time to leave; a switch in progress is not stopped half-way.
@@ -215,7 +265,7 @@ impl Service {
     }
 
     /// Carries out orders to drain, without end.
-    async fn obey(&self, me: &Identity, catalog: watch::Receiver<Watched>) {
+    async fn obey(&self, id: &str, catalog: watch::Receiver<Watched>) {
         let views = Views {
             belief: self.outlook.belief.subscribe(),
             desired: self.desired.subscribe(),
@@ -223,12 +273,13 @@ impl Service {
             beats: self.beats.subscribe(),
             catalog,
         };
-        let names = &self.names(me);
         let hand_over = |limit| async move {
-            let switched = failover::hand_over(&self.config, names, limit).await;
+            let address = self.address.borrow().clone().unwrap_or_default();
+            let names = self.names(&self.named(&address));
+            let switched = failover::hand_over(&self.config, &names, limit).await;
             switched.map(drop).map_err(|error| error.to_string())
         };
-        drain::obey(&me.id, self.orders.clone(), views, hand_over, &self.drain).await;
+        drain::obey(id, self.orders.clone(), views, hand_over, &self.drain).await;
     }
 
     /// Listens to the Sentinels and to the catalog, without end.
@@ -283,20 +334,18 @@ impl Service {
     }
 
     async fn identity(&self) -> Identity {
-        if let Some(address) = &self.config.address {
-            return self.named(address);
-        }
-        let consul = &self.client.settings().address;
+        let wanted = match &self.config.address {
+            AddressConfig::Given(address) => return self.named(address),
+            AddressConfig::Found(wanted) => wanted,
+        };
         let mut backoff = self.client.backoff();
-        let mut told = false;
+        let mut told = None;
         loop {
-            // A name server that does not answer must not hold this up for ever.
-            let found = timeout(Duration::from_secs(5), identity::route_to(consul)).await;
-            match found.unwrap_or_else(|slow| Err(slow.into())) {
-                Ok(ip) => return self.located(ip),
-                Err(error) if !told => {
-                    told = true;
-                    tracing::warn!(id = self.config.id, consul, %error, "no local address routes to Consul yet; set address, or wait");
+            match identity::find(wanted, &self.client.settings().address, None).await {
+                Ok(ip) => return self.located(ip, wanted.is_anything()),
+                Err(why) if told.as_ref() != Some(&why) => {
+                    tracing::warn!(id = self.config.id, why, "no address to register yet; looking again");
+                    told = Some(why);
                 }
                 Err(_) => {}
             }
@@ -310,15 +359,15 @@ impl Service {
         Looked { at: self.outlook.looked.subscribe(), limit: STALL + *interval + *timeout * 3 }
     }
 
-    fn located(&self, ip: IpAddr) -> Identity {
+    fn located(&self, ip: IpAddr, by_route: bool) -> Identity {
         let id = &self.config.id;
-        if ip.is_loopback() {
+        if ip.is_loopback() && by_route {
             tracing::warn!(
                 id,
-                "Consul is reached over loopback, so {ip} is registered, which only this machine can reach; set address"
+                "Consul is reached over loopback, so {ip} is registered, which only this machine can reach; set address or address_interface"
             );
         } else {
-            tracing::info!(id, address = %ip, "the local address that routes to Consul");
+            tracing::info!(id, address = %ip, "the address that clients are told");
         }
         let address = ip.to_string();
         self.address.send_replace(Some(address.clone()));

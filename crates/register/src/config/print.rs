@@ -32,9 +32,8 @@ impl RegisterConfig {
 
 impl ServiceConfig {
     fn json(&self) -> Value {
-        json!({
+        let mut all = json!({
             "id": self.id,
-            "address": self.address.as_deref().unwrap_or("(the local address that routes to Consul)"),
             "port": self.port,
             "tags": self.tags,
             "meta": self.meta,
@@ -43,7 +42,11 @@ impl ServiceConfig {
             "ttl": show_duration(self.ttl),
             "deregister_critical_after": show_duration(self.deregister_critical_after),
             "probe": probe(&self.probe),
-        })
+        });
+        if let (Value::Object(all), Value::Object(address)) = (&mut all, self.address.show()) {
+            all.extend(address);
+        }
+        all
     }
 }
 

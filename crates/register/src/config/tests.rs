@@ -44,7 +44,7 @@ fn every_key_of_the_example_is_read() {
     let config = load(FULL, &[("POD_NAME", "redis-0"), ("POD_IP", "10.0.0.5")]).unwrap();
     let [redis, cache] = config.services.as_slice() else { panic!() };
     assert_eq!(
-        (redis.id.as_str(), redis.address.as_deref(), redis.port),
+        (redis.id.as_str(), redis.address.given().map(String::as_str), redis.port),
         ("redis-7", Some("10.1.2.3"), 6380)
     );
     assert_eq!(
@@ -55,7 +55,7 @@ fn every_key_of_the_example_is_read() {
     let sentinel = redis.probe.sentinel().unwrap();
     assert_eq!((sentinel.master.as_str(), sentinel.sentinels.len(), sentinel.quorum), ("mymaster", 3, 2));
     assert_eq!(
-        (cache.id.as_str(), cache.address.as_deref(), cache.port),
+        (cache.id.as_str(), cache.address.given().map(String::as_str), cache.port),
         ("cache-redis-0", Some("10.0.0.5"), 7000)
     );
     assert_eq!(cache.probe.timeout, Duration::from_millis(150));
@@ -310,6 +310,35 @@ fn mistakes_in_every_kind_of_probe() {
         let mistakes = load(&text, &[]).unwrap_err();
         assert!(mistakes.contains(wanted), "{probe}: {wanted}\n---\n{mistakes}");
         assert!(!mistakes.contains("p4ss"), "{mistakes}");
+    }
+}
+
+#[test]
+fn an_address_is_written_down_or_searched_for() {
+    let service =
+        |keys: &str| format!("service \"redis\" {{\n id = \"x\"\n {keys}\n probe \"redis\" {{}}\n}}");
+    let found = load(
+        &service("address_interface = \"eth0\"\n address_cidr = \"10.0.0.0/8\"\n address_family = \"ipv4\""),
+        &[("POD_IP", "10.1.1.1")],
+    );
+    let shown = found.unwrap().show()["service"][0]["redis"].clone();
+    assert_eq!((&shown["address_interface"], &shown["address_cidr"]), (&"eth0".into(), &"10.0.0.0/8".into()));
+    assert_eq!((&shown["address_family"], &shown["address"]), (&"ipv4".into(), &serde_json::Value::Null));
+    for (keys, wanted) in [
+        ("address_cidr = \"10.0.0.0\"", "address_cidr: expected a network such as"),
+        ("address_family = \"ip4\"", "address_family: expected \"ipv4\" or \"ipv6\""),
+        ("address_interface = \" \"", "address_interface: must not be empty"),
+        (
+            "address = \"h\"\n address_family = \"ipv4\"",
+            "address: is written down, so that it is not searched for",
+        ),
+        (
+            "address_cidr = \"10.0.0.0/8\"\n address_family = \"ipv6\"",
+            "address_cidr: is a network of the other family",
+        ),
+    ] {
+        let mistakes = load(&service(keys), &[]).unwrap_err();
+        assert!(mistakes.contains(wanted), "{keys}: {mistakes}");
     }
 }
 
