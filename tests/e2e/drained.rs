@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 async fn order(register: &Rolecall, order: &[&str]) -> Outcome<(Option<i32>, String)> {
     let mut hook = Command::new(binary()?);
-    hook.arg("register").args(order).arg("-c").arg(register.config()).env_clear();
+    hook.args(order).arg("-c").arg(register.config()).env_clear();
     let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || hook.output()).await??;
     Ok((status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()))
 }
@@ -37,7 +37,7 @@ async fn a_master_that_leaves_loses_no_write() -> Outcome {
     let number = stack.redis.iter().position(|redis| redis.port() == old).expect("one of ours");
 
     // preStop of register, beside which Redis runs on.
-    let (code, said) = order(&stack.registers[number], &["drain", "--hand-over"]).await?;
+    let (code, said) = order(&stack.registers[number], &["register", "drain", "--hand-over"]).await?;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.ends_with("drained\n"), "{said}");
     // What the hook promised is seen by others already.
@@ -79,12 +79,12 @@ async fn a_master_that_leaves_loses_no_write() -> Outcome {
 async fn a_refused_hand_over_leaves_the_master_in_service() -> Outcome {
     let stack = Stack::start(Shape::PAIR, |_| {}).await?;
     let (master, register) = (stack.redis[0].port(), &stack.registers[0]);
-    let (code, said) = order(register, &["drain", "--hand-over"]).await?;
+    let (code, said) = order(register, &["register", "drain", "--hand-over"]).await?;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("nothing was changed") && said.contains("only Sentinel can switch"), "{said}");
     stack.writes_flow().await?;
 
-    let (code, said) = order(register, &["drain"]).await?;
+    let (code, said) = order(register, &["register", "drain"]).await?;
     assert_eq!(code, Some(0), "{said}");
     let draining = |entry: Option<&Entry>| entry.is_some_and(|entry| !entry.passing && entry.is("master"));
     seen(&stack, master, "out of service", draining).await?;
@@ -94,10 +94,24 @@ async fn a_refused_hand_over_leaves_the_master_in_service() -> Outcome {
     register.shows("its role", PATIENCE, |status| status["services"][0]["role"] == "master").await?;
     seen(&stack, master, "out of service", draining).await?;
 
-    let (code, said) = order(register, &["undrain"]).await?;
+    let (code, said) = order(register, &["status"]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    let line = said.lines().find(|line| line.starts_with("redis-0 ")).unwrap_or_else(|| panic!("{said}"));
+    assert!(line.contains(", master") && line.ends_with(", drained"), "{said}");
+    let changes = said.lines().filter(|line| line.starts_with("  history")).count();
+    assert!(changes >= 3, "it was master, replica, and master again:\n{said}");
+    assert!(
+        register
+            .page("metrics")
+            .await?
+            .1
+            .contains("rolecall_register_drained{service=\"redis\",id=\"redis-0\"} 1")
+    );
+
+    let (code, said) = order(register, &["register", "undrain"]).await?;
     assert_eq!(code, Some(0), "{said}");
     stack.writes_flow().await?;
-    let (code, said) = order(&stack.render, &["drain"]).await?;
+    let (code, said) = order(&stack.render, &["register", "drain"]).await?;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("answered 405"), "render is not to be drained: {said}");
     Ok(())

@@ -20,6 +20,7 @@ const DECIDING: [(&str, &[&str]); 4] = [
             "config/address.rs",
             "diagnosis.rs",
             "drift.rs",
+            "history.rs",
             "plan.rs",
             "probe/codes.rs",
             "probe/http/answer.rs",

@@ -19,7 +19,7 @@ use consul::{
 };
 use redis::{Value, cmd};
 use std::{net::IpAddr, time::Duration};
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
 
 /// A probe's own limit is meant for a server that was just asked; a first look may take longer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -17,7 +17,7 @@
 //!
 //! [`failover`] stands beside this way: an order by hand, carried out once. [`doctor`] tries what all of it needs.
 //!
-//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`address`], [`words`], [`pulse`], [`status`]
+//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`address`], [`words`], [`pulse`], [`history`], [`status`]
 //! and [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
 //! behind which several agents answer.
 
@@ -30,6 +30,7 @@ pub mod doctor;
 pub mod drain;
 pub mod drift;
 pub mod failover;
+pub mod history;
 pub mod identity;
 pub mod leaving;
 #[cfg(test)]

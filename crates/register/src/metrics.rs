@@ -1,6 +1,6 @@
 //! What Prometheus is told: read from the same values as the status page, at the moment it asks.
 
-use crate::{plan::Known, role::Standing, status::Board};
+use crate::{drain::Stage, history::REASONS, plan::Known, role::Standing, status::Board};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -90,6 +90,24 @@ impl Boards {
     }
 }
 
+impl Boards {
+    fn fencings(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help =
+            "How often the role of a master was taken away: another is being promoted, or has a later epoch";
+        let mut family =
+            out.encode_descriptor("rolecall_register_fencings", help, None, MetricType::Counter)?;
+        for board in &*self.0 {
+            for reason in REASONS {
+                let mut labels = labels(&board.name, &board.id);
+                labels.push(("reason".into(), reason.into()));
+                let count = board.history.borrow().fencings.get(reason).copied().unwrap_or_default();
+                ConstCounter::new(count as f64).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Boards {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
         use MetricType::{Counter, Gauge};
@@ -122,6 +140,19 @@ impl Collector for Boards {
             let since = board.drift.borrow().since;
             Some(since.map_or(0.0, |(since, _)| (now - since).as_secs_f64()))
         })?;
+        let lag = (
+            "catalog_lag_seconds",
+            "For how long the catalog has shown something else than the agent; 0 if it does not",
+        );
+        self.each(out, Gauge, lag, |board| {
+            let since = board.drift.borrow().since;
+            Some(since.map_or(0.0, |(since, _)| now.saturating_duration_since(since).as_secs_f64()))
+        })?;
+        let drained = ("drained", "1 if it is out of service by order");
+        self.each(out, Gauge, drained, |board| {
+            flag(matches!(board.drain.borrow().stage, Stage::Draining | Stage::Drained))
+        })?;
+        self.fencings(out)?;
         let ack = ("last_ack_timestamp_seconds", "When the agent last accepted a heartbeat, since 1970");
         self.each(out, Gauge, ack, |board| board.beats.borrow().beat_ms.map(|millis| millis / 1000.0))
     }
@@ -146,6 +177,10 @@ mod tests {
             "rolecall_register_registrations_total{service=\"redis\",id=\"redis-0\"} 2",
             "rolecall_register_beats_total{service=\"redis\",id=\"redis-0\"} 10",
             "rolecall_register_beat_failures_total{service=\"redis\",id=\"redis-0\"} 1",
+            "rolecall_register_catalog_lag_seconds{service=\"redis\",id=\"redis-0\"} 0",
+            "rolecall_register_drained{service=\"redis\",id=\"redis-0\"} 0",
+            "rolecall_register_fencings_total{service=\"redis\",id=\"redis-0\",reason=\"epoch\"} 0",
+            "rolecall_register_fencings_total{service=\"redis\",id=\"redis-0\",reason=\"promotion\"} 0",
             "rolecall_register_catalog_drift{service=\"redis\",id=\"redis-0\"} 0",
             "rolecall_register_catalog_drift_seconds{service=\"redis\",id=\"redis-0\"} 0",
             "rolecall_register_last_ack_timestamp_seconds{service=\"redis\",id=\"redis-0\"} 5",

@@ -1,6 +1,7 @@
 //! Looks again and again, and turns what is seen and heard into a wish.
 
 use crate::{
+    history::History,
     plan::{Desired, Identity, desired},
     probe::Probe,
     role::{Belief, Claim, Evidence, Names, Sighting},
@@ -38,6 +39,8 @@ pub struct Outlook {
     pub desired: watch::Sender<Desired>,
     /// The last look.
     pub glance: watch::Sender<Glance>,
+    /// The last changes.
+    pub history: watch::Sender<History>,
     /// When what is desired was last compared with the instance.
     pub looked: watch::Sender<Option<Moment>>,
 }
@@ -154,6 +157,7 @@ impl Outlook {
             let news = *known != belief;
             if news {
                 tell(me, known, &belief);
+                self.history.send_modify(|history| history.note(known, &belief, &me.words, unix_millis()));
                 *known = belief;
             }
             news
@@ -239,6 +243,7 @@ mod tests {
             belief,
             desired: wish,
             glance: watch::channel(Glance::default()).0,
+            history: watch::channel(History::default()).0,
             looked: watch::channel(None).0,
         };
         let (report, reports) = watch::channel(Report::new(sentinel.then(|| "s".to_owned())));

@@ -6,7 +6,9 @@ use crate::{
     config::{AddressConfig, ProbeConfig, ServiceConfig},
     drain::{self, Drain, Order, Stage, Views},
     drift::{Drift, Sync},
-    failover, identity,
+    failover,
+    history::History,
+    identity,
     leaving::{LeaveError, leave},
     observe::{Glance, Outlook, Witnesses, observe},
     plan::{Desired, Identity, Known},
@@ -79,6 +81,7 @@ impl Service {
         let (desired, desired_board) = watch::channel(Desired::Undecided);
         let (drain, drain_board) = watch::channel(Drain::default());
         let (glance, glance_board) = watch::channel(Glance::default());
+        let (history, history_board) = watch::channel(History::default());
         let (report, report_board) = watch::channel(report);
         let (actual, actual_board) = watch::channel(Actual::default());
         let (beats, beats_board) = watch::channel(Beats::default());
@@ -93,6 +96,7 @@ impl Service {
             pace: config.probe.interval + config.probe.timeout,
             belief: belief_board,
             glance: glance_board,
+            history: history_board,
             report: report_board,
             desired: desired_board,
             drain: drain_board,
@@ -111,7 +115,7 @@ impl Service {
             ready.await_for(format!("registration of {} at the Consul agent", config.id)),
         ];
         let wish = watch::channel(Desired::Undecided).0;
-        let outlook = Outlook { belief, desired: wish, glance, looked: watch::channel(None).0 };
+        let outlook = Outlook { belief, desired: wish, glance, history, looked: watch::channel(None).0 };
         let service = Service {
             config,
             client,

@@ -5,6 +5,7 @@ use crate::{
     diagnosis::Cause,
     drain::{Drain, Stage},
     drift::Drift,
+    history::History,
     observe::Glance,
     plan::{Desired, Known},
     reconcile::Actual,
@@ -38,6 +39,8 @@ pub struct Board {
     pub belief: watch::Receiver<Belief>,
     /// The last look.
     pub glance: watch::Receiver<Glance>,
+    /// The last changes of the role.
+    pub history: watch::Receiver<History>,
     /// The Sentinels' last answers.
     pub report: watch::Receiver<Report>,
     /// Whether it is in service.
@@ -77,6 +80,7 @@ impl Board {
             "desired": self.desired(),
             "agent": self.agent(),
             "catalog": catalog(&self.drift.borrow()),
+            "history": self.history.borrow().show(),
         })
     }
 
@@ -237,6 +241,8 @@ pub(crate) mod tests {
         let seen = Belief::new(true).saw(seen, Instant::now());
         let belief = seen.judged(&evidence, &names, Instant::now());
         let want = desired(&me(), &belief);
+        let mut history = History::default();
+        history.note(&Belief::new(true), &belief, &Words::of_redis(), 6.0);
         let actual = Actual { known: held(&entry(&want)), registrations: 2, ..Actual::default() };
         let said = Some(Status::Passing);
         let beats = Beats { said, beats: 10, failures: 1, beat_ms: Some(5000.0), ..Beats::default() };
@@ -250,6 +256,7 @@ pub(crate) mod tests {
             pace: Duration::from_millis(350),
             belief: rx(belief),
             glance: rx(Glance { looks: 1, at_ms: 7.0, ..Glance::default() }),
+            history: rx(history),
             report: rx(report),
             drain: rx(Drain::default()),
             desired: rx(want),
@@ -284,6 +291,9 @@ pub(crate) mod tests {
             ("/agent/registrations", json!(2)),
             ("/agent/beats", json!(10)),
             ("/catalog/state", json!("unknown")),
+            ("/history/0/role", json!("master")),
+            ("/history/0/epoch", json!(3)),
+            ("/history/0/at_ms", json!(6.0)),
             ("/catalog/since_ms", json!(null)),
         ] {
             assert_eq!(service.pointer(pointer), Some(&wanted), "{pointer}");

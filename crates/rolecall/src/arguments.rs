@@ -23,6 +23,8 @@ pub enum Program {
     Failover(Failover),
     /// Tries what register or render will need, and tells what is missing; changes nothing
     Doctor(Doctor),
+    /// Shows how the programs on this machine are: what they believe, and why
+    Status(Status),
     /// Checks configuration files (and the templates they name) and does nothing else
     Check {
         /// Configuration file or folder (HCL or JSON); may be repeated
@@ -98,9 +100,23 @@ pub struct At {
     /// The configuration that it runs with: its admin { address  token_file } are taken from there
     #[arg(short, long, value_name = "PATH")]
     pub config: Vec<PathBuf>,
-    /// Address of its admin pages [default: that of the configuration, else of $ROLECALL_ADMIN_ADDRESS, else 127.0.0.1:9500]
+    /// Address of its admin pages [default: that of the configuration, else of $ROLECALL_ADMIN_ADDRESS, else 127.0.0.1:9500, for status also 9501]
     #[arg(long, value_name = "IP:PORT")]
     pub admin_addr: Option<String>,
+}
+
+/// What `status` takes.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Who runs.
+    #[command(flatten)]
+    pub at: At,
+    /// Print the status pages as they are, as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Look again every second
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// What `failover` takes besides.

@@ -3,6 +3,7 @@
 mod arguments;
 mod doctor;
 mod orders;
+mod status;
 
 use arguments::{Arguments, Common, Diff, Failover, Instead, Program, Register};
 use clap::Parser;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Program::Render(flags) => render(&flags.common, &flags.flags(), env),
         Program::Failover(order) => failover(&order, &env),
         Program::Doctor(order) => doctor::doctor(&order, env),
+        Program::Status(wanted) => orders::show(&wanted, &env),
         Program::Check { config } => check(&config, env),
     };
     exit.into()

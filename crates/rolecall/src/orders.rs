@@ -1,30 +1,41 @@
-//! Orders to a program that runs already, by its admin pages.
+//! What is asked of programs that run already, by their admin pages: orders, and how they are.
 
 use crate::{
-    arguments::{At, Order},
-    refuse,
+    arguments::{At, Order, Status},
+    refuse, status,
 };
 use config::{Environment, Mistakes, Section};
 use daemon::{
-    admin::Caller,
+    admin::{AskError, Caller},
+    clock::unix_millis,
     exit::Exit,
     settings::{AdminFlags, AdminSettings},
 };
 use register::drain::hook::{self, DrainError};
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io::IsTerminal,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+use tokio::time::sleep;
 
 /// Where deploy/ lets register show its pages.
-const REGISTER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9500);
+const REGISTER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9500);
+/// And render.
+const RENDER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9501);
 /// A program that is waited for is not kept from ending for longer than this.
 const LIMIT: Duration = Duration::from_secs(1);
+/// Between two looks of `--watch`.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// `rolecall register drain` and `undrain`.
 pub fn give(order: &Order, env: &Environment) -> Exit {
     let (Order::Drain { at, .. } | Order::Undrain { at }) = order;
-    let caller = match caller(at, env) {
-        Ok(caller) => caller,
+    let (address, token_file) = match told(at, env) {
+        Ok(admin) => (admin.address.unwrap_or(REGISTER), admin.token_file),
         Err(mistakes) => return refuse(&mistakes),
     };
+    let caller = Caller::new(address, token_file.as_deref());
     let order = match order {
         Order::Drain { hand_over, timeout, .. } => Some((*hand_over, *timeout)),
         Order::Undrain { .. } => None,
@@ -39,13 +50,13 @@ pub fn give(order: &Order, env: &Environment) -> Exit {
             }
         };
         tokio::select! {
-            done = done => told(done, if order.is_some() { "drained" } else { "the drain is taken back" }),
+            done = done => done_with(done, if order.is_some() { "drained" } else { "the drain is taken back" }),
             () = leaving.signaled() => Exit::Failed,
         }
     })
 }
 
-fn told(done: Result<(), DrainError>, word: &str) -> Exit {
+fn done_with(done: Result<(), DrainError>, word: &str) -> Exit {
     match done {
         Ok(()) => {
             println!("{word}");
@@ -58,8 +69,57 @@ fn told(done: Result<(), DrainError>, word: &str) -> Exit {
     }
 }
 
-/// Whom to ask, by flag, environment and the program's own configuration; of that, only this much is looked at.
-fn caller(at: &At, env: &Environment) -> Result<Caller, Mistakes> {
+/// `rolecall status`.
+pub fn show(wanted: &Status, env: &Environment) -> Exit {
+    let callers: Vec<Caller> = match told(&wanted.at, env) {
+        Ok(AdminSettings { address: Some(address), .. }) => vec![Caller::new(address, None)],
+        Ok(_) => vec![Caller::new(REGISTER, None), Caller::new(RENDER, None)],
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let (json, watch) = (wanted.json, wanted.watch);
+    daemon::run(LIMIT, async move |mut leaving| {
+        let looking = async {
+            loop {
+                let (pages, troubles) = look(&callers, json).await;
+                if watch && std::io::stdout().is_terminal() {
+                    // To the top left, and clear.
+                    print!("\x1b[H\x1b[2J");
+                }
+                print!("{}", pages.join("\n"));
+                if pages.is_empty() {
+                    troubles.iter().for_each(|trouble| eprintln!("{trouble}"));
+                }
+                if !watch {
+                    return if pages.is_empty() { Exit::Failed } else { Exit::Done };
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            exit = looking => exit,
+            () = leaving.signaled() => Exit::Done,
+        }
+    })
+}
+
+/// The pages of those that answer, and why others do not.
+async fn look(callers: &[Caller], json: bool) -> (Vec<String>, Vec<AskError>) {
+    let (mut pages, mut troubles) = (vec![], vec![]);
+    for caller in callers {
+        match caller.get("/status").await {
+            Ok(page) if json => pages.push(page),
+            Ok(page) => {
+                let shown = serde_json::from_str(&page).unwrap_or_default();
+                pages.push(status::page(&shown, &caller.address().to_string(), unix_millis()));
+            }
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    (pages, troubles)
+}
+
+/// Where the pages are, by flag, environment and the program's own configuration; of that, only this much is read.
+fn told(at: &At, env: &Environment) -> Result<AdminSettings, Mistakes> {
     let mut mistakes = Mistakes::default();
     let mut top = match at.config.as_slice() {
         [] => Section::empty("config"),
@@ -67,6 +127,5 @@ fn caller(at: &At, env: &Environment) -> Result<Caller, Mistakes> {
     };
     let flags = AdminFlags { address: at.admin_addr.clone(), ..AdminFlags::default() };
     let admin = AdminSettings::read(&mut top, env, &flags, &mut mistakes);
-    let caller = Caller::new(admin.address.unwrap_or(REGISTER), admin.token_file.as_deref());
-    mistakes.into_result(caller)
+    mistakes.into_result(admin)
 }
