@@ -169,7 +169,13 @@ impl Probe for RedisProbe {
 /// The run id from `INFO server`; `None` when it is denied, as for a user that may only ask `ROLE`.
 async fn run_id(connection: &mut MultiplexedConnection) -> Option<String> {
     let info: String = cmd("INFO").arg("server").query_async(connection).await.ok()?;
-    Some(info.lines().find_map(|line| line.strip_prefix("run_id:"))?.trim().to_owned())
+    named_run(&info)
+}
+
+/// Dragonfly tells none.
+fn named_run(info: &str) -> Option<String> {
+    let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"))?.trim();
+    (!run_id.is_empty()).then(|| run_id.to_owned())
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -180,9 +186,14 @@ enum Strange {
 
 /// Reads the answer to `ROLE`. Only the first element counts: Dragonfly answers with two, a replica that has
 /// just begun to connect with an offset of -1, and the word for a replica is `slave` or `replica`. Gives the word too.
+///
+/// KeyDB's `active-replica` takes writes as its peers do; with several of them it answers with a list of answers.
 fn role(answer: &Value) -> Result<(Role, String), Strange> {
     let first = match answer {
-        Value::Array(items) => items.first(),
+        Value::Array(items) => match items.first() {
+            Some(Value::Array(first)) => first.first(),
+            first => first,
+        },
         _ => None,
     };
     let word = match first {
@@ -191,7 +202,7 @@ fn role(answer: &Value) -> Result<(Role, String), Strange> {
         _ => String::new(),
     };
     match word.as_str() {
-        "master" => Ok((Role::Master, word)),
+        "master" | "active-replica" => Ok((Role::Master, word)),
         "slave" | "replica" => Ok((Role::Replica, word)),
         "sentinel" => Err(Strange::Sentinel),
         _ => Err(Strange::Other(format!("{answer:?}").chars().take(80).collect())),
@@ -224,16 +235,36 @@ mod tests {
                 Ok(Role::Replica),
             ),
             ("*1\r\n+replica\r\n", Ok(Role::Replica)),
+            // KeyDB with one peer, and with two.
+            (
+                "*5\r\n$14\r\nactive-replica\r\n$2\r\nh1\r\n:6379\r\n$9\r\nconnected\r\n:5\r\n",
+                Ok(Role::Master),
+            ),
+            (
+                "*2\r\n*5\r\n$14\r\nactive-replica\r\n$2\r\nh1\r\n:6379\r\n$9\r\nconnected\r\n:5\r\n\
+                 *5\r\n$14\r\nactive-replica\r\n$2\r\nh2\r\n:6379\r\n$7\r\nconnect\r\n:-1\r\n",
+                Ok(Role::Master),
+            ),
             ("*2\r\n$8\r\nsentinel\r\n*1\r\n$8\r\nmymaster\r\n", Err(Strange::Sentinel)),
         ] {
             let read = role(&redis::parse_redis_value(bytes.as_bytes()).unwrap());
             assert_eq!(read.map(|(role, _)| role), seen, "{bytes:?}");
         }
-        for bytes in ["+OK\r\n", "*0\r\n", "*1\r\n:1\r\n"] {
+        for bytes in ["+OK\r\n", "*0\r\n", "*1\r\n:1\r\n", "*1\r\n*0\r\n"] {
             assert!(matches!(
                 role(&redis::parse_redis_value(bytes.as_bytes()).unwrap()),
                 Err(Strange::Other(_))
             ));
+        }
+    }
+
+    #[test]
+    fn a_server_may_tell_its_run_or_not() {
+        let redis =
+            "# Server\r\nredis_version:7.2.5\r\nserver_name:valkey\r\nrun_id:5f0c\r\ntcp_port:6379\r\n";
+        let dragonfly = "# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.27\r\ntcp_port:6379\r\n";
+        for (info, run_id) in [(redis, Some("5f0c")), (dragonfly, None), ("run_id:\r\n", None), ("", None)] {
+            assert_eq!(named_run(info).as_deref(), run_id, "{info}");
         }
     }
 }
