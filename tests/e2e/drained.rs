@@ -89,9 +89,10 @@ async fn a_refused_hand_over_leaves_the_master_in_service() -> Outcome {
     let draining = |entry: Option<&Entry>| entry.is_some_and(|entry| !entry.passing && entry.is("master"));
     seen(&stack, master, "out of service", draining).await?;
     // Whatever Redis says meanwhile.
-    stack.hand_over(0, 1).await?;
-    stack.hand_over(1, 0).await?;
-    register.shows("its role", PATIENCE, |status| status["services"][0]["role"] == "master").await?;
+    for (from, to, role) in [(0, 1, "replica"), (1, 0, "master")] {
+        stack.hand_over(from, to).await?;
+        register.shows(role, PATIENCE, |status| status["services"][0]["role"] == role).await?;
+    }
     seen(&stack, master, "out of service", draining).await?;
 
     let (code, said) = order(register, &["status"]).await?;

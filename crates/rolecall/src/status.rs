@@ -62,7 +62,7 @@ fn instance(service: &Value, now_ms: f64) -> Vec<String> {
                 text(&agent["error"]),
             ],
         ),
-        row("catalog", &[text(&catalog["state"]), differs.join(", "), text(&catalog["hint"])]),
+        row("catalog", &[text(&catalog["state"]), join(&differs), text(&catalog["hint"])]),
     ];
     lines.extend(all(&service["history"]).rev().take(PAST).map(|change| {
         let became = format!("{} {}", text(&change["role"]), prefixed("in epoch ", &change["epoch"]));
