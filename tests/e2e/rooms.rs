@@ -7,12 +7,27 @@ use std::{
 };
 
 /// Rooms that decide and do nothing else, by crate; a folder means every file in it.
-const DECIDING: [(&str, &[&str]); 4] = [
+const DECIDING: [(&str, &[&str]); 5] = [
     (
         "config",
         &["duration.rs", "hcl.rs", "json.rs", "layers.rs", "loose.rs", "section.rs", "similar.rs", "tree.rs"],
     ),
     ("consul", &["cursor.rs", "error.rs", "instance.rs", "query.rs", "rights.rs", "wire.rs"]),
+    (
+        "gotemplate",
+        &[
+            "builtins.rs",
+            "eval.rs",
+            "host.rs",
+            "lex.rs",
+            "parse.rs",
+            "print.rs",
+            "quote.rs",
+            "tree.rs",
+            "types.rs",
+            "value.rs",
+        ],
+    ),
     (
         "register",
         &[
@@ -60,8 +75,15 @@ const WORLD: [&str; 9] =
     ["async", ".await", "fs::", "File::", "TcpStream", "env::", "::now()", "spawn", "fastrand"];
 
 /// Who may depend on whom: a crate, its floor.
-const FLOORS: [(&str, u8); 6] =
-    [("config", 0), ("consul", 1), ("daemon", 1), ("register", 2), ("render", 2), ("rolecall", 3)];
+const FLOORS: [(&str, u8); 7] = [
+    ("config", 0),
+    ("gotemplate", 0),
+    ("consul", 1),
+    ("daemon", 1),
+    ("register", 2),
+    ("render", 2),
+    ("rolecall", 3),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -25,6 +25,8 @@ pub struct Client {
     settings: Arc<ConsulSettings>,
     connection: Arc<Connection>,
     access: Arc<Access>,
+    /// How old an answer may be that a server gives without asking the leader; zero for not at all.
+    max_stale: Duration,
 }
 
 /// A good answer to a [`Query`].
@@ -49,7 +51,7 @@ impl Client {
         let settings = Arc::new(settings.clone());
         let connection = Arc::new(Connection::new(Arc::clone(&settings))?);
         let access = Arc::new(Access::new(&settings)?);
-        Ok(Client { settings, connection, access })
+        Ok(Client { settings, connection, access, max_stale: Duration::ZERO })
     }
 
     /// The same Consul by connections of its own, so that nothing queues behind another's calls. The token is shared.
@@ -81,6 +83,12 @@ impl Client {
         self.access.hold(holder, token);
     }
 
+    /// The same, but any server may answer as long as it heard from the leader within this time.
+    #[must_use]
+    pub fn allow_stale(self, max_stale: Duration) -> Client {
+        Client { max_stale, ..self }
+    }
+
     /// How this Consul is reached.
     #[must_use]
     pub fn settings(&self) -> &ConsulSettings {
@@ -95,6 +103,22 @@ impl Client {
 
     /// Asks a question; with an index, Consul holds it open until the answer changes or the wait runs out.
     pub async fn ask(&self, query: &Query, index: u64) -> Result<Answer, ClientError> {
+        if !self.max_stale.is_zero() && *query != Query::Datacenters {
+            let (answer, age) = self.ask_once(query, index, true).await?;
+            if age <= self.max_stale {
+                return Ok(answer);
+            }
+        }
+        Ok(self.ask_once(query, index, false).await?.0)
+    }
+
+    /// Asks once; with the answer comes how long ago its server heard from the leader.
+    async fn ask_once(
+        &self,
+        query: &Query,
+        index: u64,
+        stale: bool,
+    ) -> Result<(Answer, Duration), ClientError> {
         let mut url = match query {
             Query::Node { name: None, scope } => {
                 let own = Query::Node { name: Some(self.myself().await?.name), scope: scope.clone() };
@@ -103,7 +127,10 @@ impl Client {
             _ => self.url(&query.path(), &query.params()),
         };
         let wait = self.settings.block_query_wait;
-        if query.blocks() {
+        if stale {
+            url.query_pairs_mut().append_pair("stale", "");
+        }
+        if *query != Query::Datacenters {
             url.query_pairs_mut().append_pair("wait", &span(wait));
         }
         if query.blocks() && index > 0 {
@@ -113,7 +140,8 @@ impl Client {
         let deadline = if index > 0 { wait + wait / 16 + MARGIN } else { LOCAL };
         let asked = format!("GET {query}");
         let reply = self.send(self.request(Method::GET, url), &asked, deadline).await?;
-        self.answer(query, &asked, reply)
+        let age = header(&reply.headers, "x-consul-lastcontact").and_then(|age| age.parse().ok());
+        Ok((self.answer(query, &asked, reply)?, Duration::from_millis(age.unwrap_or_default())))
     }
 
     /// Asks the agent to hold a service.

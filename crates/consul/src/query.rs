@@ -13,6 +13,8 @@ pub enum Query {
         tag: Option<String>,
         /// Only instances whose checks pass.
         passing: bool,
+        /// Those that speak the service mesh's protocol for it (`/v1/health/connect/:name`).
+        connect: bool,
         /// Sort by distance from this node; `_agent` is the agent that is asked.
         near: Option<String>,
         /// Datacenter and further parameters.
@@ -48,8 +50,29 @@ pub enum Query {
         /// Datacenter and further parameters.
         scope: Scope,
     },
-    /// Known datacenters (`/v1/catalog/datacenters`); the one question that Consul cannot hold open.
+    /// Known datacenters (`/v1/catalog/datacenters`).
     Datacenters,
+    /// What a prepared query finds (`/v1/query/:name/execute`).
+    Prepared {
+        /// Its name or id.
+        name: String,
+        /// Sort by distance from this node.
+        near: Option<String>,
+        /// Datacenter and further parameters.
+        scope: Scope,
+    },
+    /// The certificate authorities of the service mesh (`/v1/agent/connect/ca/roots`).
+    CaRoots,
+    /// A service's certificate for the mesh (`/v1/agent/connect/ca/leaf/:service`).
+    CaLeaf(String),
+    /// Clusters that this one is peered with (`/v1/peerings`).
+    Peerings(Scope),
+    /// Admin partitions (`/v1/partitions`), which only Consul Enterprise has.
+    Partitions,
+    /// Services that a partition offers to others (`/v1/exported-services`).
+    Exported(Scope),
+    /// Services that a partition takes from others (`/v1/imported-services`).
+    Imported(Scope),
 }
 
 /// Where a question is asked: a datacenter, and parameters such as `ns` that are passed on as they are.
@@ -65,20 +88,28 @@ impl Query {
     /// The passing (or all) instances of a service, by its plain name.
     #[must_use]
     pub fn health(service: &str, passing: bool) -> Query {
-        Query::Health { service: service.into(), tag: None, passing, near: None, scope: Scope::default() }
+        Query::Health {
+            service: service.into(),
+            tag: None,
+            passing,
+            connect: false,
+            near: None,
+            scope: Scope::default(),
+        }
     }
 
     /// Whether Consul can hold the question open until the answer changes.
     #[must_use]
     pub fn blocks(&self) -> bool {
-        !matches!(self, Query::Datacenters)
+        !matches!(self, Query::Datacenters | Query::Partitions | Query::Prepared { .. })
     }
 
     /// Path segments below `/v1/`; a key keeps its slashes by being split at them.
     #[must_use]
     pub fn path(&self) -> Vec<&str> {
         match self {
-            Query::Health { service, .. } => vec!["health", "service", service],
+            Query::Health { service, connect: false, .. } => vec!["health", "service", service],
+            Query::Health { service, .. } => vec!["health", "connect", service],
             Query::Services(_) => vec!["catalog", "services"],
             Query::Nodes { .. } => vec!["catalog", "nodes"],
             Query::Node { name, .. } => vec!["catalog", "node", name.as_deref().unwrap_or("_agent")],
@@ -86,6 +117,13 @@ impl Query {
                 std::iter::once("kv").chain(path.split('/')).collect()
             }
             Query::Datacenters => vec!["catalog", "datacenters"],
+            Query::Prepared { name, .. } => vec!["query", name, "execute"],
+            Query::CaRoots => vec!["agent", "connect", "ca", "roots"],
+            Query::CaLeaf(service) => vec!["agent", "connect", "ca", "leaf", service],
+            Query::Peerings(_) => vec!["peerings"],
+            Query::Partitions => vec!["partitions"],
+            Query::Exported(_) => vec!["exported-services"],
+            Query::Imported(_) => vec!["imported-services"],
         }
     }
 
@@ -100,15 +138,20 @@ impl Query {
                 }
                 (tag.as_deref(), near.as_deref(), Some(scope))
             }
-            Query::Nodes { near, scope } => (None, near.as_deref(), Some(scope)),
+            Query::Nodes { near, scope } | Query::Prepared { near, scope, .. } => {
+                (None, near.as_deref(), Some(scope))
+            }
             Query::Tree { scope, .. } => {
                 params.push(("recurse", ""));
                 (None, None, Some(scope))
             }
-            Query::Services(scope) | Query::Node { scope, .. } | Query::Key { scope, .. } => {
-                (None, None, Some(scope))
-            }
-            Query::Datacenters => (None, None, None),
+            Query::Services(scope)
+            | Query::Node { scope, .. }
+            | Query::Key { scope, .. }
+            | Query::Peerings(scope)
+            | Query::Exported(scope)
+            | Query::Imported(scope) => (None, None, Some(scope)),
+            Query::Datacenters | Query::CaRoots | Query::CaLeaf(_) | Query::Partitions => (None, None, None),
         };
         params.extend(tag.map(|tag| ("tag", tag)));
         params.extend(near.map(|near| ("near", near)));
@@ -148,6 +191,12 @@ mod tests {
             (Query::Tree { prefix: "a/".into(), scope: Scope::default() }, "kv/a/?recurse"),
             (Query::Node { name: None, scope: Scope::default() }, "catalog/node/_agent"),
             (Query::Datacenters, "catalog/datacenters"),
+            (
+                Query::Prepared { name: "near-redis".into(), near: Some("_agent".into()), scope: scope() },
+                "query/near-redis/execute?near=_agent&dc=dc2&ns=a",
+            ),
+            (Query::CaLeaf("web".into()), "agent/connect/ca/leaf/web"),
+            (Query::Peerings(scope()), "peerings?dc=dc2&ns=a"),
         ] {
             assert_eq!(query.to_string(), name);
         }

@@ -37,7 +37,17 @@ pub fn read(query: &Query, body: &[u8]) -> Result<Value, WireError> {
             }
             Ok(Value::Array(rows))
         }
+        // Its order is its answer: the nearest datacenter that has any, by its own rule.
+        Query::Prepared { .. } => {
+            Ok(Value::Array(list(&object(&value)?["Nodes"])?.iter().map(health_row).collect()))
+        }
         Query::Services(_) => Ok(services(object(&value)?)),
+        Query::CaRoots => Ok(object(&value)?.get("Roots").cloned().unwrap_or_else(|| json!([]))),
+        Query::CaLeaf(_) => Ok(Value::Object(object(&value)?.clone())),
+        Query::Peerings(_) => Ok(by(list(&value)?, &["State", "Partition", "Name"])),
+        Query::Partitions => Ok(by(list(&value)?, &["Name"])),
+        Query::Exported(_) => Ok(by(list(&value)?, &["Service"])),
+        Query::Imported(_) => Ok(by(list(&value)?, &["Service"])),
         Query::Nodes { near, .. } => {
             let mut rows: Vec<Value> = list(&value)?.iter().map(node_row).collect();
             if near.is_none() {
@@ -66,7 +76,7 @@ pub fn read(query: &Query, body: &[u8]) -> Result<Value, WireError> {
 #[must_use]
 pub fn nothing(query: &Query) -> Value {
     match query {
-        Query::Key { .. } | Query::Node { .. } => Value::Null,
+        Query::Key { .. } | Query::Node { .. } | Query::CaLeaf(_) => Value::Null,
         _ => Value::Array(vec![]),
     }
 }
@@ -156,17 +166,20 @@ fn health_row(raw: &Value) -> Value {
         "Name": text(service, "Service"),
         "Tags": sorted(&service["Tags"]),
         "Checks": checks.as_array().cloned().unwrap_or_default(),
-        "Status": aggregate(checks),
+        "Status": aggregate(checks.as_array().map_or(&[], Vec::as_slice)),
         "Port": service["Port"].as_u64().unwrap_or_default(),
         "Weights": {
             "Passing": service["Weights"]["Passing"].as_u64().unwrap_or(1),
             "Warning": service["Weights"]["Warning"].as_u64().unwrap_or(1),
         },
+        "Datacenter": text(node, "Datacenter"),
+        "ModifyIndex": service["ModifyIndex"].as_u64().unwrap_or_default(),
     })
 }
 
 /// The worst of an instance's checks; none at all is passing, as Consul has it.
-fn aggregate(checks: &Value) -> &'static str {
+#[must_use]
+pub fn aggregate(checks: &[Value]) -> &'static str {
     let rank = |check: &Value| {
         let id = text(check, "CheckID");
         if id == "_node_maintenance" || id.starts_with("_service_maintenance:") {
@@ -178,7 +191,7 @@ fn aggregate(checks: &Value) -> &'static str {
             _ => 0,
         }
     };
-    let worst = checks.as_array().into_iter().flatten().map(rank).max().unwrap_or_default();
+    let worst = checks.iter().map(rank).max().unwrap_or_default();
     ["passing", "warning", "critical", "maintenance"][worst]
 }
 
@@ -222,6 +235,13 @@ fn catalog_node(raw: &Map<String, Value>) -> Value {
     json!({"Node": raw.get("Node").map(node_row), "Services": services})
 }
 
+/// Rows as they are, sorted by these fields.
+fn by(rows: &[Value], fields: &[&str]) -> Value {
+    let mut rows = rows.to_vec();
+    rows.sort_by_cached_key(|row| fields.iter().map(|field| text(row, field)).collect::<Vec<_>>());
+    Value::Array(rows)
+}
+
 /// A key-value pair; `Key` is what is left of the path after `prefix`.
 fn pair(raw: &Value, prefix: &str) -> Value {
     let path = text(raw, "Key");
@@ -248,8 +268,9 @@ fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
 }
 
+/// A map, or null where Consul has none: a template may print the difference.
 fn map(value: &Value) -> Value {
-    Value::Object(value.as_object().cloned().unwrap_or_default())
+    value.as_object().cloned().map_or(Value::Null, Value::Object)
 }
 
 fn sorted(tags: &Value) -> Value {

@@ -1,7 +1,12 @@
 //! What the user may choose: files, environment and flags, checked as a whole. Every mistake is reported at once.
 
 use crate::{
-    command::AfterWrite, files::Destination, haproxy::socket::Socket, quiet::Patience, steer::Policy,
+    command::AfterWrite,
+    files::Destination,
+    haproxy::socket::Socket,
+    quiet::Patience,
+    steer::Policy,
+    template::{Dialect, Language},
 };
 use config::{Environment, Mistakes, Place, Section, show_duration};
 use consul::{ConsulSettings, settings};
@@ -18,6 +23,8 @@ pub struct RenderConfig {
     pub admin: AdminSettings,
     /// What to render; at least one.
     pub templates: Vec<TemplateConfig>,
+    /// How old an answer may be that a server of Consul gives without asking its leader; zero for not at all.
+    pub max_stale: Duration,
     /// Render each template once, then end.
     pub once: bool,
     /// Print instead of writing; run nothing.
@@ -27,8 +34,18 @@ pub struct RenderConfig {
 /// One template and what is done with its text.
 #[derive(Clone, Debug)]
 pub struct TemplateConfig {
-    /// The template file.
+    /// The template file, or a name for `contents`.
     pub source: PathBuf,
+    /// The template itself, in place of a file.
+    pub contents: Option<String>,
+    /// Its language.
+    pub dialect: Dialect,
+    /// Functions that it may not use; `*` stands for anything.
+    pub denied: Vec<String>,
+    /// The folder that its `file` function may read from.
+    pub sandbox: Option<String>,
+    /// Whether its `plugin` function may run programs.
+    pub plugins: bool,
     /// Where its text goes.
     pub destination: Destination,
     /// How long a burst of changes is waited out.
@@ -74,6 +91,8 @@ pub struct Flags {
 /// Top-level blocks that may be repeated.
 pub const REPEATABLE: [&str; 1] = ["template"];
 /// As in consul-template.
+const MAX_STALE: Duration = Duration::from_secs(2);
+/// As in consul-template.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// A reload takes some 100 ms and leaves a worker behind; a burst of changes should not leave one for each.
 const RELOAD_INTERVAL: Duration = Duration::from_millis(500);
@@ -111,9 +130,10 @@ impl RenderConfig {
                 top.mistake("template.destination", why, mistakes);
             }
         }
+        let max_stale = top.duration("max_stale", mistakes).unwrap_or(MAX_STALE);
         let once = top.bool("once", mistakes).unwrap_or_default() || flags.once;
         top.finish(mistakes);
-        RenderConfig { consul, admin, templates, once, dry: flags.dry }
+        RenderConfig { consul, admin, templates, max_stale, once, dry: flags.dry }
     }
 
     /// The effective configuration, for people; secrets are left out.
@@ -125,6 +145,7 @@ impl RenderConfig {
             "admin": admin["admin"],
             "log": admin["log"],
             "once": self.once,
+            "max_stale": show_duration(self.max_stale),
             "template": self.templates.iter().map(TemplateConfig::show).collect::<Vec<_>>(),
         })
     }
@@ -132,6 +153,7 @@ impl RenderConfig {
 
 impl TemplateConfig {
     fn read(mut section: Section, wait: Patience, mistakes: &mut Mistakes) -> Option<Self> {
+        let contents = section.string("contents", mistakes);
         let source = section.string("source", mistakes).map(PathBuf::from);
         let path = section.string("destination", mistakes).map(PathBuf::from);
         let perms = section.string("perms", mistakes).and_then(|perms| {
@@ -146,6 +168,17 @@ impl TemplateConfig {
         let command = command(&mut section, mistakes);
         let haproxy =
             section.block("haproxy", mistakes).and_then(|haproxy| HaproxyConfig::read(haproxy, mistakes));
+        if contents.is_some() == source.is_some() && (contents.is_some() || path.is_some()) {
+            section.mistake("source", "is required, or contents in its place: one of the two", mistakes);
+        }
+        let dialect = dialect(&mut section, contents.is_some(), mistakes);
+        let denied = section
+            .words("function_denylist", mistakes)
+            .or_else(|| section.words("function_blacklist", mistakes))
+            .unwrap_or_default();
+        let sandbox = section.string("sandbox_path", mistakes).filter(|path| !path.is_empty());
+        let plugins = section.bool("plugins", mistakes).unwrap_or_default();
+        let source = source.or_else(|| contents.as_ref().map(|_| "contents".into()));
         for (key, value) in [("source", &source), ("destination", &path)] {
             if value.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
                 section.mistake(key, "is required", mistakes);
@@ -160,7 +193,18 @@ impl TemplateConfig {
         }
         section.finish(mistakes);
         let destination = Destination::new(path?, perms, create);
-        Some(TemplateConfig { source: source?, destination, wait, command, haproxy })
+        Some(TemplateConfig {
+            source: source?,
+            contents,
+            dialect,
+            denied,
+            sandbox,
+            plugins,
+            destination,
+            wait,
+            command,
+            haproxy,
+        })
     }
 
     /// Reads consul-template's `SRC:DST[:CMD]`; the command may hold further colons.
@@ -171,6 +215,11 @@ impl TemplateConfig {
                 let command = command.filter(|command| !command.is_empty());
                 Ok(TemplateConfig {
                     source: source.into(),
+                    contents: None,
+                    dialect: Dialect::default(),
+                    denied: vec![],
+                    sandbox: None,
+                    plugins: false,
                     destination: Destination::new(destination.into(), None, true),
                     wait,
                     command: command
@@ -185,6 +234,12 @@ impl TemplateConfig {
     fn show(&self) -> Value {
         json!({
             "source": self.source,
+            "dialect": self.dialect.language.unwrap_or_else(|| Language::of(&self.source)).name(),
+            "strict": self.dialect.strict,
+            "error_on_missing_key": self.dialect.missing_is_error,
+            "function_denylist": self.denied,
+            "sandbox_path": self.sandbox,
+            "plugins": self.plugins,
             "destination": self.destination.path(),
             "perms": self.destination.perms().map(|mode| format!("{mode:04o}")),
             "create_dest_dirs": self.destination.creates_folders(),
@@ -251,6 +306,25 @@ fn patience(section: &mut Section, default: Patience, mistakes: &mut Mistakes) -
     }
     wait.finish(mistakes);
     Patience { min, max }
+}
+
+fn dialect(section: &mut Section, inline: bool, mistakes: &mut Mistakes) -> Dialect {
+    let language = section.string("dialect", mistakes).and_then(|name| match name.as_str() {
+        "handlebars" => Some(Language::Handlebars),
+        "go" => Some(Language::Go),
+        _ => {
+            section.mistake("dialect", "must be \"handlebars\" or \"go\"", mistakes);
+            None
+        }
+    });
+    Dialect {
+        // Whoever writes a template into the configuration does so as in consul-template.
+        language: language.or(inline.then_some(Language::Go)),
+        left: section.string("left_delimiter", mistakes).unwrap_or_default(),
+        right: section.string("right_delimiter", mistakes).unwrap_or_default(),
+        missing_is_error: section.bool("error_on_missing_key", mistakes).unwrap_or_default(),
+        strict: section.bool("strict", mistakes).unwrap_or_default(),
+    }
 }
 
 fn command(section: &mut Section, mistakes: &mut Mistakes) -> Option<AfterWrite> {

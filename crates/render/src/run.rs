@@ -4,11 +4,13 @@ use crate::{
     apply::{Reader, Target},
     config::{Flags, HaproxyConfig, REPEATABLE, RenderConfig, TemplateConfig},
     facts::Facts,
+    functions::Setting,
     haproxy::{
         master::Master,
         steward::{Applied, Steward},
     },
     keeper::{Keeper, Memory},
+    machine::Machine,
     metrics::Metrics,
     questions::{self, Asks},
     report::Report,
@@ -52,8 +54,9 @@ pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded
     let config = RenderConfig::read(top, &env, flags, &mut mistakes);
     let env = Arc::new(without_secrets(env));
     let mut templates = vec![];
+    let machine = Arc::<Machine>::default();
     for template in &config.templates {
-        match parse(template, &env) {
+        match parse(template, &env, &machine) {
             Ok(parsed) => templates.push(parsed),
             Err(TemplateError { name, line, column, reason }) => {
                 mistakes.note(Place::at(name, line).column(column), "", reason);
@@ -63,11 +66,25 @@ pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded
     mistakes.into_result(Loaded { config, templates })
 }
 
-fn parse(template: &TemplateConfig, env: &Arc<Environment>) -> Result<Box<dyn Template>, TemplateError> {
+fn parse(
+    template: &TemplateConfig,
+    env: &Arc<Environment>,
+    machine: &Arc<Machine>,
+) -> Result<Box<dyn Template>, TemplateError> {
     let source = &template.source;
     let unreadable = |e| TemplateError::of(source, format!("the template cannot be read: {e}"));
-    let text = fs::read_to_string(source).map_err(unreadable)?;
-    template::parse(source, &text, Arc::clone(env))
+    let text = match &template.contents {
+        Some(contents) => contents.clone(),
+        None => fs::read_to_string(source).map_err(unreadable)?,
+    };
+    let setting = Setting {
+        env: Arc::clone(env),
+        outside: Arc::<Machine>::clone(machine),
+        denied: template.denied.clone(),
+        sandbox: template.sandbox.clone(),
+        plugins: template.plugins,
+    };
+    template::parse(source, &text, &template.dialect, Arc::new(setting))
 }
 
 /// The environment as templates may see it.
@@ -80,7 +97,7 @@ fn without_secrets(mut env: Environment) -> Environment {
 pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> Exit {
     let Loaded { config, templates } = loaded;
     let client = match Client::new(&config.consul) {
-        Ok(client) => client,
+        Ok(client) => client.allow_stale(config.max_stale),
         Err(error) => {
             tracing::error!("{error}");
             return Exit::Failed;

@@ -1,49 +1,144 @@
 //! Functions of Consul's catalog: services with their health, nodes, and the two that know roles.
 
-use super::{Pass, syntax, text};
+use super::{
+    Function, Pass, open_row, row,
+    shapes::{CHECKS, NODES, ONE_NODE, ONE_SERVICE, SERVICES, SNIPPETS, TAGS},
+    syntax, text_at,
+};
 use consul::{
     Instance, Query,
     instance::{Election, elect},
     wire,
 };
-use serde_json::Value;
+use gotemplate::{Type, Value, types::STRINGS};
 
-pub(super) fn service(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    // As in consul-template, further arguments are further filters.
-    let asked = match text(arguments, 1)? {
-        "" => text(arguments, 0)?.to_owned(),
-        filter => format!("{}|{filter}", text(arguments, 0)?),
-    };
-    if asked.is_empty() {
-        return Ok(Value::Array(vec![]));
+const TEXT: Type = Type::Str;
+
+pub(super) const TABLE: &[Function] = &[
+    open_row(
+        "service",
+        (&[], TEXT),
+        SERVICES,
+        "instances of a service, only passing ones unless a filter says otherwise; further arguments select more closely",
+        (
+            r#"{{ range service "v1.web@dc2~_agent|passing,warning" }}{{ .Address }}:{{ .Port }} {{ end }}"#,
+            "",
+        ),
+        |pass, arguments| service(pass, arguments, false),
+    ),
+    open_row(
+        "connect",
+        (&[], TEXT),
+        SERVICES,
+        "the same for those that speak the service mesh's protocol for the service",
+        (r#"{{ range connect "web" }}{{ .Address }}{{ end }}"#, ""),
+        |pass, arguments| service(pass, arguments, true),
+    ),
+    row(
+        "master",
+        &[TEXT],
+        ONE_SERVICE,
+        "the one passing instance that is master (of several, the one with the highest epoch), or nothing",
+        (r#"{{ with master "redis" }}{{ .Address }}:{{ .Port }}{{ end }}"#, ""),
+        master,
+    ),
+    row(
+        "primaries",
+        &[TEXT],
+        SERVICES,
+        "the master, or all masters where the service may have many",
+        (r#"{{ range primaries "redis" }}{{ .Address }}:{{ .Port }}{{ end }}"#, ""),
+        primaries,
+    ),
+    row(
+        "replicas",
+        &[TEXT],
+        SERVICES,
+        "the passing instances that are replicas",
+        (r#"{{ range replicas "redis" }}{{ .Address }}:{{ .Port }}{{ end }}"#, ""),
+        replicas,
+    ),
+    open_row(
+        "services",
+        (&[], TEXT),
+        SNIPPETS,
+        "all services, whatever their health: Name, Tags",
+        (r#"{{ range services "@dc2" }}{{ .Name }} {{ end }}"#, ""),
+        services,
+    ),
+    open_row(
+        "nodes",
+        (&[], TEXT),
+        NODES,
+        "all nodes",
+        (r#"{{ range nodes "@dc2~_agent" }}{{ .Node }} {{ .Address }}{{ end }}"#, ""),
+        nodes,
+    ),
+    open_row(
+        "node",
+        (&[], TEXT),
+        ONE_NODE,
+        "one node (without a name the agent's own) and its services: Node, Services",
+        (r#"{{ with node "vm-1" }}{{ .Node.Address }}{{ end }}"#, ""),
+        node,
+    ),
+    open_row(
+        "datacenters",
+        (&[], Type::Bool),
+        STRINGS,
+        "names of the datacenters that Consul knows",
+        (r#"{{ range datacenters }}{{ . }} {{ end }}"#, ""),
+        datacenters,
+    ),
+    row(
+        "preparedQuery",
+        &[TEXT],
+        SERVICES,
+        "instances that a prepared query of Consul finds, in its order; asked every 15 s",
+        (r#"{{ range preparedQuery "nearest-redis@dc2" }}{{ .Address }}{{ end }}"#, ""),
+        prepared,
+    ),
+];
+
+fn service(pass: &mut Pass, arguments: &[Value], connect: bool) -> Result<Value, String> {
+    let words: Vec<&str> = arguments.iter().filter_map(Value::as_str).collect();
+    if words.join("").is_empty() {
+        return Ok(Value::slice(SERVICES, vec![]));
     }
-    let (query, filter) = syntax::service(&asked)?;
-    let rows = pass.ask(query);
-    let kept = rows.iter().filter_map(|rows| rows.as_array()).flatten();
-    Ok(kept
-        .filter(|row| row["Status"].as_str().is_some_and(|status| filter.keeps(status)))
-        .cloned()
-        .collect())
+    let (query, filter) = syntax::service(&words, connect)?;
+    let all = pass.list(&query, SERVICES);
+    if filter.keeps_all() {
+        return Ok(all);
+    }
+    let wanted = |row: &&Value| {
+        let tags = row.field("Tags");
+        let tags: Vec<&str> =
+            tags.iter().filter_map(Value::items).flatten().filter_map(Value::as_str).collect();
+        let meta = row.field("ServiceMeta");
+        let meta = |key: &str| Some(meta.as_ref()?.field(key)?.as_str()?.to_owned());
+        filter.keeps(&row.field_text("Status"), &tags, meta)
+    };
+    let kept = all.items().unwrap_or_default().iter().filter(wanted).cloned();
+    Ok(Value::slice(SERVICES, kept.collect()))
 }
 
-pub(super) fn master(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    Ok(believed(pass, arguments)?.into_iter().next().unwrap_or_default())
+fn master(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    Ok(believed(pass, arguments)?.into_iter().next().unwrap_or(Value::Nil))
 }
 
-pub(super) fn primaries(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    Ok(Value::Array(believed(pass, arguments)?))
+fn primaries(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    Ok(Value::slice(SERVICES, believed(pass, arguments)?))
 }
 
 /// Who is believed to be master: nobody or one, or several where the service may have them.
 fn believed(pass: &mut Pass, arguments: &[Value]) -> Result<Vec<Value>, String> {
-    let Some((name, rows)) = passing(pass, arguments)? else { return Ok(vec![]) };
-    let instances: Vec<Instance> = rows.iter().map(wire::instance).collect();
-    let claims: Vec<usize> = (0..rows.len()).filter(|&n| instances[n].claims_master()).collect();
-    let row = |n: usize| rows[claims[n]].clone();
+    let Some((name, rows, instances)) = passing(pass, arguments)? else { return Ok(vec![]) };
+    let claims: Vec<usize> = (0..instances.len()).filter(|&n| instances[n].claims_master()).collect();
+    let row = |n: usize| rows.items().and_then(|rows| rows.get(claims[n])).cloned();
     match elect(&claims.iter().map(|&n| &instances[n]).collect::<Vec<_>>()) {
         Election::None => Ok(vec![]),
-        Election::One(n) => Ok(vec![row(n)]),
-        Election::Many(all) => Ok(all.into_iter().map(row).collect()),
+        Election::One(n) => Ok(row(n).into_iter().collect()),
+        Election::Many(all) => Ok(all.into_iter().filter_map(row).collect()),
         Election::Tie(tied) => {
             let ids: Vec<_> = tied.iter().map(|&n| instances[claims[n]].id.as_str()).collect();
             pass.warnings.insert(format!(
@@ -56,54 +151,111 @@ fn believed(pass: &mut Pass, arguments: &[Value]) -> Result<Vec<Value>, String> 
     }
 }
 
-pub(super) fn replicas(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    let Some((_, rows)) = passing(pass, arguments)? else { return Ok(Value::Array(vec![])) };
-    Ok(rows.into_iter().filter(|row| wire::instance(row).claims_replica()).collect())
+fn replicas(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    let Some((_, rows, instances)) = passing(pass, arguments)? else {
+        return Ok(Value::slice(SERVICES, vec![]));
+    };
+    let rows = rows.items().unwrap_or_default().iter().zip(instances);
+    let kept = rows.filter(|(_, instance)| instance.claims_replica()).map(|(row, _)| row.clone());
+    Ok(Value::slice(SERVICES, kept.collect()))
 }
 
+type Passing = (String, Value, Vec<Instance>);
+
 /// The passing instances of the service that is named by the first argument; `None` while unanswered.
-fn passing(pass: &mut Pass, arguments: &[Value]) -> Result<Option<(String, Vec<Value>)>, String> {
-    let asked = text(arguments, 0)?;
+fn passing(pass: &mut Pass, arguments: &[Value]) -> Result<Option<Passing>, String> {
+    let asked = text_at(arguments, 0);
     if asked.contains('|') {
         return Err(format!("`{asked}`: only passing instances have a role; leave the filter out"));
     }
-    let (query, _) = syntax::service(asked)?;
-    let rows = pass.ask(query).and_then(|rows| rows.as_array().cloned());
-    Ok(rows.map(|rows| (asked.to_owned(), rows)))
+    let (query, _) = syntax::service(&[asked], false)?;
+    let instances = pass.ask(&query).map(|rows| wire::instances(&rows));
+    Ok(instances.map(|instances| (asked.to_owned(), pass.list(&query, SERVICES), instances)))
 }
 
-pub(super) fn services(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    let (_, _, scope) = syntax::node(text(arguments, 0)?)?;
-    Ok(pass.ask(Query::Services(scope)).map_or(Value::Array(vec![]), |list| (*list).clone()))
+fn services(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    let scope = syntax::scope("catalog.services", text_at(arguments, 0))?;
+    Ok(pass.list(&Query::Services(scope), SNIPPETS))
 }
 
-pub(super) fn nodes(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    let (_, near, scope) = syntax::node(text(arguments, 0)?)?;
-    Ok(pass.ask(Query::Nodes { near, scope }).map_or(Value::Array(vec![]), |list| (*list).clone()))
+fn nodes(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    let (near, scope) = syntax::nodes(text_at(arguments, 0))?;
+    Ok(pass.list(&Query::Nodes { near, scope }, NODES))
 }
 
-pub(super) fn node(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    let (name, _, scope) = syntax::node(text(arguments, 0)?)?;
-    Ok(pass.ask(Query::Node { name, scope }).map_or(Value::Null, |node| (*node).clone()))
+fn node(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    if arguments.len() > 1 {
+        let got = arguments.len();
+        return Err(format!("node: wrong number of arguments, expected 0 or 1, but got {got}"));
+    }
+    let (name, scope) = syntax::node(text_at(arguments, 0))?;
+    let query = Query::Node { name, scope };
+    let none = || super::shapes::typed(&serde_json::json!({}), ONE_NODE);
+    match pass.ask_for(&query, ONE_NODE) {
+        Some(Value::NilPtr(_)) => {
+            pass.warnings.insert(format!("{query}: Consul knows no such node"));
+            Ok(none())
+        }
+        Some(node) => Ok(node),
+        None => Ok(none()),
+    }
 }
 
-pub(super) fn datacenters(pass: &mut Pass, _: &[Value]) -> Result<Value, String> {
-    Ok(pass.ask(Query::Datacenters).map_or(Value::Array(vec![]), |list| (*list).clone()))
+fn datacenters(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    if arguments.len() > 1 {
+        let got = arguments.len();
+        return Err(format!("datacenters: wrong number of arguments, expected 0 or 1, but got {got}"));
+    }
+    Ok(pass.list(&Query::Datacenters, STRINGS))
+}
+
+fn prepared(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    let (name, near, scope) = syntax::prepared(text_at(arguments, 0))?;
+    Ok(pass.list(&Query::Prepared { name, near, scope }, SERVICES))
+}
+
+/// What consul-template's lists can be asked: tags what is among them, checks for the worst.
+pub(super) fn method(list: &Value, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    let Value::Slice(slice) = list else { return None };
+    if slice.kind == CHECKS && name == "AggregatedStatus" {
+        let checks: Vec<serde_json::Value> = slice
+            .items
+            .iter()
+            .map(|check| serde_json::json!({"CheckID": check.field_text("CheckID").as_ref(), "Status": check.field_text("Status").as_ref()}))
+            .collect();
+        return Some(Ok(wire::aggregate(&checks).into()));
+    }
+    if slice.kind != TAGS {
+        return None;
+    }
+    let has = |tag: &Value| slice.items.iter().any(|item| item.as_str() == tag.as_str());
+    let wanted: Vec<Value> = match arguments {
+        [Value::Slice(list)] => list.items.clone(),
+        _ => arguments.to_vec(),
+    };
+    Some(Ok(Value::Bool(match name {
+        "Contains" => wanted.first().is_some_and(has),
+        "ContainsAll" => wanted.iter().all(has),
+        "ContainsAny" => wanted.iter().any(has),
+        "ContainsNone" => !wanted.iter().any(has),
+        "ContainsNotAll" => !wanted.iter().all(has),
+        _ => return None,
+    })))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::tests::{call, pass};
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
-    fn row(id: &str, tag: &str, epoch: Option<&str>) -> Value {
+    fn row(id: &str, tag: &str, epoch: Option<&str>) -> Json {
         let meta = epoch.map_or(json!({}), |epoch| json!({"epoch": epoch}));
         json!({"Node": "n", "ID": id, "Tags": [tag], "Address": "10.0.0.1", "Port": 6379,
                "ServiceMeta": meta, "Status": "passing"})
     }
 
-    fn asked(rows: Value, function: &str, argument: &str) -> (Value, Pass) {
+    fn asked(rows: Json, function: &str, argument: &str) -> (Json, Pass) {
         let mut pass = pass(&[(Query::health("redis", true), rows)], &[]);
         (call(&mut pass, function, &[json!(argument)]).unwrap(), pass)
     }
@@ -163,10 +315,22 @@ mod tests {
             ("replicas", "web", json!([])),
             ("services", "", json!([])),
             ("nodes", "@dc2", json!([])),
-            ("node", "n1", json!(null)),
+            ("node", "n1", json!({"Node": null, "Services": []})),
+            ("preparedQuery", "q", json!([])),
         ] {
             let (value, pass) = asked(json!([]), function, argument);
             assert_eq!((value, pass.missing.len(), pass.asked.len()), (empty, 1, 1), "{function}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_made_into_values_once() {
+        let mut pass = pass(&[(Query::health("redis", true), json!([row("a", "master", None)]))], &[]);
+        let rows = |pass: &mut Pass| match service(pass, &["redis".into()], false) {
+            Ok(Value::Slice(slice)) => slice,
+            other => panic!("{other:?}"),
+        };
+        let (first, second) = (rows(&mut pass), rows(&mut pass));
+        assert!(std::sync::Arc::ptr_eq(&first, &second), "the same list, not a copy");
     }
 }

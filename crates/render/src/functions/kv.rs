@@ -1,56 +1,129 @@
 //! Functions of Consul's key-value store.
 
-use super::{Pass, syntax, text};
+use super::{Function, Pass, row, shapes::PAIRS, syntax, text_at};
 use consul::Query;
-use serde_json::Value;
+use gotemplate::{Type, Value};
+use serde_json::Value as Json;
+use std::sync::Arc;
 
-pub(super) fn key(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+const TEXT: Type = Type::Str;
+
+pub(super) const TABLE: &[Function] = &[
+    row(
+        "key",
+        &[TEXT],
+        TEXT,
+        "value of a key; **nothing is written until the key exists**",
+        (r#"{{ key "redis/maxconn@dc2" }}"#, ""),
+        key,
+    ),
+    row(
+        "keyExists",
+        &[TEXT],
+        Type::Bool,
+        "whether a key exists",
+        (r#"{{ if keyExists "redis/maintenance" }}…{{ end }}"#, ""),
+        key_exists,
+    ),
+    row(
+        "keyOrDefault",
+        &[TEXT, TEXT],
+        TEXT,
+        "value of a key; the default when it is missing or empty",
+        (r#"{{ keyOrDefault "redis/maxconn" "10000" }}"#, ""),
+        key_or_default,
+    ),
+    row(
+        "ls",
+        &[TEXT],
+        PAIRS,
+        "the keys directly under a prefix: Key, Value, Path, …",
+        (r#"{{ range ls "redis/settings" }}{{ .Key }} {{ .Value }}{{ end }}"#, ""),
+        |pass, arguments| list(pass, arguments, one_level, false),
+    ),
+    row(
+        "safeLs",
+        &[TEXT],
+        PAIRS,
+        "the same; nothing is written while there are none",
+        (r#"{{ range safeLs "redis/settings" }}{{ .Key }}{{ end }}"#, ""),
+        |pass, arguments| list(pass, arguments, one_level, true),
+    ),
+    row(
+        "tree",
+        &[TEXT],
+        PAIRS,
+        "all keys under a prefix, folders left out",
+        (r#"{{ range tree "redis" }}{{ .Key }} {{ .Value }}{{ end }}"#, ""),
+        |pass, arguments| list(pass, arguments, any_level, false),
+    ),
+    row(
+        "safeTree",
+        &[TEXT],
+        PAIRS,
+        "the same; nothing is written while there are none",
+        (r#"{{ range safeTree "redis" }}{{ .Key }}{{ end }}"#, ""),
+        |pass, arguments| list(pass, arguments, any_level, true),
+    ),
+];
+
+fn one_level(key: &str) -> bool {
+    !key.is_empty() && !key.contains('/')
+}
+
+fn any_level(key: &str) -> bool {
+    key.rsplit('/').next().is_some_and(|last| !last.is_empty())
+}
+
+fn key(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
     let (found, query) = look(pass, arguments)?;
-    if found == Some(Value::Null) {
+    if found.as_deref().is_some_and(Json::is_null) {
         pass.missing.insert(format!("{query} (the key does not exist)"));
     }
-    Ok(value(found).unwrap_or_else(|| "".into()))
+    Ok(value(found.as_deref()).unwrap_or_default().into())
 }
 
-pub(super) fn key_exists(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+fn key_exists(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
     let (found, _) = look(pass, arguments)?;
-    Ok(value(found).is_some().into())
+    Ok(value(found.as_deref()).is_some().into())
 }
 
-pub(super) fn key_or_default(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    let default = text(arguments, 1)?;
+fn key_or_default(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
     let (found, _) = look(pass, arguments)?;
-    Ok(value(found).filter(|value| value != "").unwrap_or_else(|| default.into()))
-}
-
-pub(super) fn ls(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    list(pass, arguments, |key| !key.is_empty() && !key.contains('/'))
-}
-
-pub(super) fn tree(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-    list(pass, arguments, |key| key.rsplit('/').next().is_some_and(|last| !last.is_empty()))
+    let value = value(found.as_deref()).filter(|value| !value.is_empty());
+    Ok(value.unwrap_or(text_at(arguments, 1)).into())
 }
 
 /// The pair under a key: `None` while unanswered, null when there is none.
-fn look(pass: &mut Pass, arguments: &[Value]) -> Result<(Option<Value>, Query), String> {
-    let (key, scope) = syntax::path(text(arguments, 0)?)?;
+fn look(pass: &mut Pass, arguments: &[Value]) -> Result<(Option<Arc<Json>>, Query), String> {
+    let (key, scope) = syntax::path("kv.get", text_at(arguments, 0))?;
     let query = Query::Key { key, scope };
-    Ok((pass.ask(query.clone()).map(|pair| (*pair).clone()), query))
+    Ok((pass.ask(&query), query))
 }
 
-fn value(pair: Option<Value>) -> Option<Value> {
-    pair?.get("Value").cloned()
+fn value(pair: Option<&Json>) -> Option<&str> {
+    pair?.get("Value")?.as_str()
 }
 
-fn list(pass: &mut Pass, arguments: &[Value], keep: fn(&str) -> bool) -> Result<Value, String> {
-    let asked = text(arguments, 0)?;
+fn list(pass: &mut Pass, arguments: &[Value], keep: fn(&str) -> bool, safe: bool) -> Result<Value, String> {
+    let asked = text_at(arguments, 0);
     if asked.is_empty() {
-        return Ok(Value::Array(vec![]));
+        return Ok(Value::slice(PAIRS, vec![]));
     }
-    let (prefix, scope) = syntax::path(asked)?;
-    let pairs = pass.ask(Query::Tree { prefix, scope });
-    let kept = pairs.iter().filter_map(|pairs| pairs.as_array()).flatten();
-    Ok(kept.filter(|pair| pair["Key"].as_str().is_some_and(keep)).cloned().collect())
+    let (prefix, scope) = syntax::path("kv.list", asked)?;
+    let query = Query::Tree { prefix, scope };
+    let pairs = pass.list(&query, PAIRS);
+    let kept: Vec<Value> = pairs
+        .items()
+        .unwrap_or_default()
+        .iter()
+        .filter(|pair| keep(&pair.field_text("Key")))
+        .cloned()
+        .collect();
+    if safe && kept.is_empty() {
+        pass.missing.insert(format!("{query} (there are no keys)"));
+    }
+    Ok(Value::slice(PAIRS, kept))
 }
 
 #[cfg(test)]
@@ -69,7 +142,7 @@ mod tests {
         let facts = [
             (named("there"), json!({"Value": "x"})),
             (named("empty"), json!({"Value": ""})),
-            (named("gone"), Value::Null),
+            (named("gone"), Json::Null),
         ];
         for (function, arguments, value, missing) in [
             ("key", vec!["there"], json!("x"), 0),
@@ -84,7 +157,7 @@ mod tests {
             ("keyOrDefault", vec!["there", "d"], json!("x"), 0),
         ] {
             let mut pass = pass(&facts, &[]);
-            let arguments: Vec<_> = arguments.into_iter().map(Value::from).collect();
+            let arguments: Vec<_> = arguments.into_iter().map(Json::from).collect();
             assert_eq!(call(&mut pass, function, &arguments), Ok(value), "{function} {arguments:?}");
             assert_eq!(pass.missing.len(), missing, "{function} {arguments:?}");
             assert_eq!(pass.asked.len(), 1);
@@ -98,13 +171,20 @@ mod tests {
         let facts = [(query, json!(keys))];
         let names = |function| {
             let list = call(&mut pass(&facts, &[]), function, &[json!("p")]).unwrap();
-            list.as_array()
-                .unwrap()
-                .iter()
-                .map(|pair| pair["Key"].as_str().unwrap().to_owned())
-                .collect::<Vec<_>>()
+            let keys = list.as_array().unwrap().iter().map(|pair| pair["Key"].as_str().unwrap().to_owned());
+            keys.collect::<Vec<_>>()
         };
         assert_eq!(names("ls"), ["a"]);
         assert_eq!(names("tree"), ["a", "b/c"]);
+    }
+
+    #[test]
+    fn the_safe_ones_wait_for_a_key() {
+        let query = Query::Tree { prefix: "p".into(), scope: Scope::default() };
+        for (function, missing) in [("ls", 0), ("tree", 0), ("safeLs", 1), ("safeTree", 1)] {
+            let mut pass = pass(&[(query.clone(), json!([]))], &[]);
+            call(&mut pass, function, &[json!("p")]).unwrap();
+            assert_eq!(pass.missing.len(), missing, "{function}");
+        }
     }
 }

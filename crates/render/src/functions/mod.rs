@@ -1,46 +1,53 @@
-//! The template functions: one table, one topic a file, shared by every dialect. A function reads and returns;
+//! The template functions: one table, one topic a file, shared by both dialects. A function reads and returns;
 //! it never writes, runs or registers anything.
 
 mod catalog;
+mod convert;
 mod environment;
+mod hash;
+mod json;
 mod kv;
+mod lists;
+mod loose;
+mod maps;
+mod math;
+mod mesh;
+mod outside;
+mod pass;
+mod scratch;
+mod semver;
+mod shapes;
+mod sprig;
 mod syntax;
+mod text;
+mod time;
+mod toml;
+mod yaml;
 
-use crate::facts::{self, Facts};
-use config::Environment;
-use consul::Query;
-use serde_json::Value;
-use std::{collections::BTreeSet, sync::Arc};
+use gotemplate::{Signature, Type, Value};
+use std::{collections::BTreeMap, fmt::Write, sync::LazyLock};
 
-/// One filling of a template: what its functions may read, and what they leave behind.
-#[derive(Debug, Default)]
-pub struct Pass {
-    facts: Facts,
-    env: Arc<Environment>,
-    /// Every question asked.
-    pub asked: BTreeSet<Query>,
-    /// What there is no answer to yet, in words.
-    pub missing: BTreeSet<String>,
-    /// What the reader of the rendered file should know.
-    pub warnings: BTreeSet<String>,
-}
+pub use loose::{from_json, to_json};
+pub use outside::{Outside, Setting};
+pub use pass::{Memo, Pass};
 
-impl Pass {
-    /// A new pass over what is known now.
-    #[must_use]
-    pub fn new(facts: Facts, env: Arc<Environment>) -> Self {
-        Pass { facts, env, ..Pass::default() }
-    }
+/// What a function does: arguments in, value out. The empty value of its kind stands for a missing answer.
+type Call = fn(&mut Pass, &[Value]) -> Result<Value, String>;
 
-    /// The answer to a question, which is recorded as asked; `None` while Consul has not answered.
-    fn ask(&mut self, query: Query) -> Option<Arc<Value>> {
-        let answer = facts::answer(&self.facts, &query).cloned();
-        if answer.is_none() {
-            self.missing.insert(query.to_string());
-        }
-        self.asked.insert(query);
-        answer
-    }
+/// A template function.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Its name and what it takes.
+    pub signature: Signature,
+    /// What it returns.
+    pub gives: Type,
+    /// What that is, in words.
+    pub about: &'static str,
+    /// A template, as a Go template.
+    pub example: &'static str,
+    /// The text that the example gives; empty where that depends on Consul or the machine.
+    pub result: &'static str,
+    call: Call,
 }
 
 /// Why a function could not return a value.
@@ -53,193 +60,243 @@ pub struct FunctionError {
     pub why: String,
 }
 
-/// What a function does: arguments in, value out. The empty value of its kind stands for a missing answer.
-type Call = fn(&mut Pass, &[Value]) -> Result<Value, String>;
-
-/// A template function.
-#[derive(Clone, Copy)]
-pub struct Function {
-    /// Its name in templates.
-    pub name: &'static str,
-    /// Its arguments, for people.
-    pub usage: &'static str,
-    /// What it returns.
-    pub about: &'static str,
-    /// How many arguments it takes, at least and at most.
-    arguments: (usize, usize),
+/// A row of the table: a function of exactly these arguments.
+const fn row(
+    name: &'static str,
+    takes: &'static [Type],
+    gives: Type,
+    about: &'static str,
+    example: (&'static str, &'static str),
     call: Call,
+) -> Function {
+    let signature = Signature { name, takes, more: None };
+    Function { signature, gives, about, example: example.0, result: example.1, call }
 }
 
-impl Function {
-    /// Calls the function.
-    pub fn call(&self, pass: &mut Pass, arguments: &[Value]) -> Result<Value, FunctionError> {
-        let fail = |why| FunctionError { function: self.name, why };
-        let (least, most) = self.arguments;
-        if arguments.len() < least || arguments.len() > most {
-            return Err(fail(format!("got {} arguments; it is used as `{}`", arguments.len(), self.usage)));
-        }
-        (self.call)(pass, arguments).map_err(fail)
-    }
+/// A row of the table: a function that takes any number of further arguments.
+const fn open_row(
+    name: &'static str,
+    (takes, more): (&'static [Type], Type),
+    gives: Type,
+    about: &'static str,
+    example: (&'static str, &'static str),
+    call: Call,
+) -> Function {
+    let signature = Signature { name, takes, more: Some(more) };
+    Function { signature, gives, about, example: example.0, result: example.1, call }
 }
 
 /// All functions, by topic.
-pub const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "service",
-        usage: r#"service "tag.name?param=x@dc~near|filter""#,
-        about: "list of instances; only passing ones, unless a filter says otherwise",
-        arguments: (1, 2),
-        call: catalog::service,
-    },
-    Function {
-        name: "master",
-        usage: r#"master "name@dc""#,
-        about: "the one passing instance that is master (of several, the highest epoch), or null",
-        arguments: (1, 1),
-        call: catalog::master,
-    },
-    Function {
-        name: "primaries",
-        usage: r#"primaries "name@dc""#,
-        about: "list of the master, or of all masters where the service may have many",
-        arguments: (1, 1),
-        call: catalog::primaries,
-    },
-    Function {
-        name: "replicas",
-        usage: r#"replicas "name@dc""#,
-        about: "list of passing instances that are replicas",
-        arguments: (1, 1),
-        call: catalog::replicas,
-    },
-    Function {
-        name: "services",
-        usage: r#"services "@dc""#,
-        about: "list of all services: Name, Tags",
-        arguments: (0, 1),
-        call: catalog::services,
-    },
-    Function {
-        name: "nodes",
-        usage: r#"nodes "@dc~near""#,
-        about: "list of all nodes",
-        arguments: (0, 1),
-        call: catalog::nodes,
-    },
-    Function {
-        name: "node",
-        usage: r#"node "name@dc""#,
-        about: "one node (without a name the agent's own) and its services: Node, Services",
-        arguments: (0, 1),
-        call: catalog::node,
-    },
-    Function {
-        name: "datacenters",
-        usage: "datacenters",
-        about: "list of datacenter names",
-        arguments: (0, 0),
-        call: catalog::datacenters,
-    },
-    Function {
-        name: "key",
-        usage: r#"key "path@dc""#,
-        about: "value of a key; nothing is rendered until the key exists",
-        arguments: (1, 1),
-        call: kv::key,
-    },
-    Function {
-        name: "keyExists",
-        usage: r#"keyExists "path@dc""#,
-        about: "whether a key exists",
-        arguments: (1, 1),
-        call: kv::key_exists,
-    },
-    Function {
-        name: "keyOrDefault",
-        usage: r#"keyOrDefault "path@dc" "default""#,
-        about: "value of a key; the default when it is missing or empty",
-        arguments: (2, 2),
-        call: kv::key_or_default,
-    },
-    Function {
-        name: "ls",
-        usage: r#"ls "prefix@dc""#,
-        about: "list of the keys directly under a prefix: Key, Value, Path, …",
-        arguments: (1, 1),
-        call: kv::ls,
-    },
-    Function {
-        name: "tree",
-        usage: r#"tree "prefix@dc""#,
-        about: "list of all keys under a prefix, folders left out",
-        arguments: (1, 1),
-        call: kv::tree,
-    },
-    Function {
-        name: "env",
-        usage: r#"env "NAME""#,
-        about: "an environment variable of rolecall; empty when it is not set",
-        arguments: (1, 1),
-        call: environment::env,
-    },
-    Function {
-        name: "envOrDefault",
-        usage: r#"envOrDefault "NAME" "default""#,
-        about: "an environment variable; the default when it is not set (a set but empty one is kept)",
-        arguments: (2, 2),
-        call: environment::env_or_default,
-    },
-    Function {
-        name: "mustEnv",
-        usage: r#"mustEnv "NAME""#,
-        about: "an environment variable; an error when it is not set or empty",
-        arguments: (1, 1),
-        call: environment::must_env,
-    },
+pub const TOPICS: [(&str, &[Function]); 16] = [
+    ("Services and nodes", catalog::TABLE),
+    ("Key-value store", kv::TABLE),
+    ("Service mesh and peers", mesh::TABLE),
+    ("Environment and files", environment::TABLE),
+    ("Text", text::TABLE),
+    ("Lists", lists::TABLE),
+    ("Maps", maps::TABLE),
+    ("Reading and writing formats", convert::TABLE),
+    ("Hashes and encodings", hash::TABLE),
+    ("Numbers", math::TABLE),
+    ("Scratch, time and debugging", scratch::TABLE),
+    sprig::TABLES[0],
+    sprig::TABLES[1],
+    sprig::TABLES[2],
+    sprig::TABLES[3],
+    sprig::TABLES[4],
 ];
 
-/// The argument at `n` as text; functions take no other kind.
-fn text(arguments: &[Value], n: usize) -> Result<&str, String> {
-    match arguments.get(n) {
-        None => Ok(""),
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(format!("argument {} must be text, not `{other}`", n + 1)),
+/// Functions of consul-template that are not here, and why.
+pub const ELSEWHERE: [(&str, &str); 31] = [
+    ("secret", VAULT),
+    ("secrets", VAULT),
+    ("pkiCert", VAULT),
+    ("nomadServices", NOMAD),
+    ("nomadService", NOMAD),
+    ("nomadVarList", NOMAD),
+    ("nomadVarListSafe", NOMAD),
+    ("nomadVar", NOMAD),
+    ("nomadVarExists", NOMAD),
+    ("writeToFile", "a function writes nothing here; give each file a template {} block of its own"),
+    ("spew_dump", "it prints beside the file; use spew_sdump, which prints into it"),
+    ("spew_printf", "it prints beside the file; use spew_sprintf, which prints into it"),
+    ("sprig_ago", sprig::DATES),
+    ("sprig_toDate", sprig::DATES),
+    ("sprig_mustToDate", sprig::DATES),
+    ("sprig_mustDateModify", sprig::DATES),
+    ("sprig_must_date_modify", sprig::DATES),
+    ("sprig_unixEpoch", sprig::DATES),
+    ("sprig_bcrypt", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_htpasswd", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_genCA", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_genCAWithKey", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_genPrivateKey", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_genSelfSignedCert", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_genSelfSignedCertWithKey", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_genSignedCert", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_genSignedCertWithKey", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_encryptAES", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_buildCustomCert", sprig::NOT_THE_SAME_TWICE),
+    ("sprig_decryptAES", sprig::SECRETS),
+    ("sprig_derivePassword", sprig::SECRETS),
+];
+const VAULT: &str = "it reads Vault; rolecall renders what Consul says and does not speak to Vault";
+const NOMAD: &str = "it reads Nomad; rolecall renders what Consul says and does not speak to Nomad";
+
+static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Function>> = LazyLock::new(|| {
+    TOPICS.iter().flat_map(|(_, table)| *table).map(|function| (function.signature.name, function)).collect()
+});
+
+/// What stands in for functions that a template may not use.
+static DENIED: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
+    let denied = |function: &&'static Function| {
+        let signature = Signature { takes: &[], more: Some(Type::Str), ..function.signature };
+        let call: Call = |_, _| Err("function is disabled".into());
+        (signature.name, Function { signature, call, ..**function })
+    };
+    BY_NAME.values().map(denied).collect()
+});
+
+/// A function by its name; one that the template may not use says so when it is called.
+#[must_use]
+pub fn find(name: &str, setting: &Setting) -> Option<&'static Function> {
+    match setting.denies(name) {
+        true => DENIED.get(name),
+        false => BY_NAME.get(name).copied(),
     }
+}
+
+/// All functions, by name.
+pub fn all() -> impl Iterator<Item = &'static Function> {
+    BY_NAME.values().copied()
+}
+
+/// Runs a method of a value; `None` when it has no such method.
+pub fn method(of: &Value, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+    match of {
+        Value::Object(object) => object.call(name, arguments),
+        _ => catalog::method(of, name, arguments),
+    }
+}
+
+impl Function {
+    /// Calls the function with arguments that fit its signature.
+    pub fn call(&self, pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+        (self.call)(pass, arguments)
+    }
+
+    /// Calls the function with what a dialect without types has: checked and bent to the signature.
+    pub fn call_loosely(&self, pass: &mut Pass, arguments: Vec<Value>) -> Result<Value, FunctionError> {
+        let fail = |why| FunctionError { function: self.signature.name, why };
+        let Signature { takes, more, .. } = self.signature;
+        if arguments.len() < takes.len() || (more.is_none() && arguments.len() > takes.len()) {
+            let used = self.usage();
+            return Err(fail(format!("got {} arguments; it is used as `{used}`", arguments.len())));
+        }
+        let mut bent = Vec::with_capacity(arguments.len());
+        for (n, argument) in arguments.into_iter().enumerate() {
+            let wanted = takes.get(n).copied().or(more).unwrap_or(Type::Any);
+            bent.push(loose::bend(argument, wanted, n + 1).map_err(fail)?);
+        }
+        self.call(pass, &bent).map_err(fail)
+    }
+
+    /// The function with the types of its arguments and of its value: `split string string → list of string`.
+    #[must_use]
+    pub fn usage(&self) -> String {
+        let mut usage = self.signature.name.to_owned();
+        for kind in self.signature.takes {
+            let _ = write!(usage, " {}", in_words(*kind));
+        }
+        if let Some(kind) = self.signature.more {
+            let _ = write!(usage, " {}…", in_words(kind));
+        }
+        let _ = write!(usage, " → {}", in_words(self.gives));
+        usage
+    }
+}
+
+/// A type for people.
+fn in_words(kind: Type) -> String {
+    match kind.under() {
+        Type::Any => "any".into(),
+        Type::Bool => "bool".into(),
+        Type::Int(_) | Type::Uint(_) => "int".into(),
+        Type::Float => "number".into(),
+        Type::Str => "text".into(),
+        Type::Slice(Type::Any) => "list".into(),
+        Type::Slice(item) => format!("list-of-{}", in_words(*item)),
+        Type::Map(_, Type::Any) => "map".into(),
+        Type::Map(_, item) => format!("map-of-{}", in_words(*item)),
+        Type::Struct(shape) | Type::Ptr(shape) => {
+            shape.name.rsplit('.').next().unwrap_or(shape.name).to_owned()
+        }
+        Type::Named(name, _) | Type::Opaque(name) => name.to_owned(),
+    }
+}
+
+/// The reference of all functions, for templates/README.md and `rolecall render functions`.
+#[must_use]
+pub fn reference(name: Option<&str>) -> Option<String> {
+    let mut out = String::new();
+    match name {
+        Some(name) => {
+            if let Some((_, why)) = ELSEWHERE.iter().find(|(other, _)| *other == name) {
+                return Some(format!("{name} is not in rolecall: {why}\n"));
+            }
+            let function = BY_NAME.get(name)?;
+            let _ = writeln!(out, "{}\n    {}", function.usage(), function.about);
+            if !function.example.is_empty() {
+                let _ = write!(out, "    {}", function.example);
+                let result = function.result;
+                let _ = if result.is_empty() { writeln!(out) } else { writeln!(out, " gives {result:?}") };
+            }
+        }
+        None => {
+            for (title, table) in TOPICS {
+                let _ = writeln!(out, "### {title}\n\n| function | what it gives | example |\n|---|---|---|");
+                for function in table {
+                    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+                    let example = match (function.example, function.result) {
+                        ("", _) => String::new(),
+                        (example, "") => format!("`{}`", cell(example)),
+                        (example, result) => {
+                            format!(
+                                "`{}` gives `{}`",
+                                cell(example),
+                                cell(&result.escape_debug().to_string())
+                            )
+                        }
+                    };
+                    let _ =
+                        writeln!(out, "| `{}` | {} | {example} |", function.usage(), cell(function.about));
+                }
+                out.push('\n');
+            }
+        }
+    }
+    Some(out)
+}
+
+/// The argument at `n` as text; empty when it is not there.
+fn text_at(arguments: &[Value], n: usize) -> &str {
+    arguments.get(n).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// The argument at `n` as a whole number.
+fn int_at(arguments: &[Value], n: usize) -> i64 {
+    match arguments.get(n) {
+        Some(Value::Int(_, n)) => *n,
+        Some(Value::Uint(_, n)) => i64::try_from(*n).unwrap_or(i64::MAX),
+        Some(Value::Float(n)) => *n as i64,
+        _ => 0,
+    }
+}
+
+/// The argument at `n`, or nil.
+fn at(arguments: &[Value], n: usize) -> &Value {
+    arguments.get(n).unwrap_or(&Value::Nil)
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use consul::Watched;
-    use serde_json::json;
-    use std::collections::BTreeMap;
-
-    /// A pass over given answers.
-    pub(crate) fn pass(facts: &[(Query, Value)], env: &[(&str, &str)]) -> Pass {
-        let facts: BTreeMap<_, _> = facts
-            .iter()
-            .map(|(query, value)| {
-                (query.clone(), Watched { value: Some(Arc::new(value.clone())), ..Watched::default() })
-            })
-            .collect();
-        let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Pass::new(Arc::new(facts), Arc::new(env))
-    }
-
-    /// Calls a function of the table by name.
-    pub(crate) fn call(pass: &mut Pass, name: &str, arguments: &[Value]) -> Result<Value, String> {
-        let function = FUNCTIONS.iter().find(|function| function.name == name).unwrap();
-        function.call(pass, arguments).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn arguments_are_checked_for_every_function() {
-        for function in FUNCTIONS {
-            let many = vec![json!("x"); 9];
-            let error = call(&mut pass(&[], &[]), function.name, &many).unwrap_err();
-            assert!(error.contains(function.usage), "{error}");
-        }
-        let error = call(&mut pass(&[], &[]), "key", &[json!(1)]).unwrap_err();
-        assert_eq!(error, "key: argument 1 must be text, not `1`");
-    }
-}
+pub(crate) mod tests;

@@ -4,13 +4,12 @@
 use super::{Draft, Template, TemplateError};
 use crate::{
     facts::Facts,
-    functions::{FUNCTIONS, Function, Pass},
+    functions::{self, ELSEWHERE, Function, Memo, Pass, Setting, from_json, to_json},
 };
 use ::handlebars::{
     BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy,
     Output, RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
 };
-use config::Environment;
 use serde_json::Value;
 use std::{
     path::Path,
@@ -21,38 +20,55 @@ use std::{
 pub(super) struct HandlebarsTemplate {
     name: String,
     registry: Handlebars<'static>,
-    env: Arc<Environment>,
+    setting: Arc<Setting>,
     /// The filling in progress: the library hands nothing of ours to a helper, so helpers share it.
-    pass: Arc<Mutex<Pass>>,
+    pass: Shared,
+    memo: Mutex<Memo>,
 }
 
+type Shared = Arc<Mutex<Option<Pass>>>;
+
+/// Functions of Go's template language that Handlebars has no helper of its own for.
+const OF_THE_LANGUAGE: [&str; 10] =
+    ["html", "index", "js", "ge", "le", "print", "printf", "println", "slice", "urlquery"];
+/// How many pieces of a value may be handed from a function to the template.
+const ROOM: usize = 1_000_000;
+
 impl HandlebarsTemplate {
-    pub(super) fn parse(path: &Path, text: &str, env: Arc<Environment>) -> Result<Self, TemplateError> {
+    pub(super) fn parse(path: &Path, text: &str, setting: Arc<Setting>) -> Result<Self, TemplateError> {
         let name = path.display().to_string();
-        let pass = Arc::new(Mutex::new(Pass::default()));
+        let pass = Shared::default();
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         registry.register_escape_fn(::handlebars::no_escape);
         registry.register_helper("with", Box::new(With));
-        for function in FUNCTIONS {
-            registry.register_helper(function.name, Box::new(Call { function, pass: Arc::clone(&pass) }));
+        for name in functions::all().map(|function| function.signature.name) {
+            if let Some(function) = functions::find(name, &setting) {
+                registry.register_helper(name, Box::new(Call { function, pass: Arc::clone(&pass) }));
+            }
+        }
+        for name in OF_THE_LANGUAGE {
+            registry.register_helper(name, Box::new(Builtin(name)));
         }
         registry.register_template_string(&name, text).map_err(|error| {
             let (line, column) = error.pos().unwrap_or_default();
             TemplateError { name: name.clone(), line, column, reason: error.reason().to_string() }
         })?;
-        Ok(HandlebarsTemplate { name, registry, env, pass })
+        Ok(HandlebarsTemplate { name, registry, setting, pass, memo: Mutex::default() })
     }
 }
 
 impl Template for HandlebarsTemplate {
     fn fill(&self, facts: &Facts) -> Draft {
         let lock = || self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        *lock() = Pass::new(Arc::clone(facts), Arc::clone(&self.env));
+        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let pass = Pass::new(Arc::clone(facts), Arc::clone(&self.setting), std::mem::take(&mut *memo));
+        *lock() = Some(pass);
         let text = self.registry.render(&self.name, &Value::Null);
-        let pass = std::mem::take(&mut *lock());
+        let (asked, missing, warnings, kept) = lock().take().map(Pass::end).unwrap_or_default();
+        *memo = kept;
         let text = text.map_err(|error| self.located(&error));
-        Draft { text, asked: pass.asked, missing: pass.missing, warnings: pass.warnings }
+        Draft { text, asked, missing, warnings }
     }
 }
 
@@ -69,7 +85,12 @@ impl HandlebarsTemplate {
                 RenderErrorReason::MissingVariable(Some(path)) => {
                     format!("`{path}` does not exist here; use {{{{#if {path}}}}} for what may be missing")
                 }
-                RenderErrorReason::HelperNotFound(name) => format!("there is no function `{name}`"),
+                RenderErrorReason::HelperNotFound(name) => {
+                    match ELSEWHERE.iter().find(|(known, _)| known == name) {
+                        Some((_, why)) => format!("{name} is not in rolecall: {why}"),
+                        None => format!("there is no function `{name}`"),
+                    }
+                }
                 reason => reason.to_string(),
             },
         }
@@ -77,13 +98,35 @@ impl HandlebarsTemplate {
 }
 
 fn is_function(name: &str) -> bool {
-    FUNCTIONS.iter().any(|function| function.name == name)
+    functions::all().any(|function| function.signature.name == name)
 }
 
 /// A function of the table as a Handlebars helper.
 struct Call {
     function: &'static Function,
-    pass: Arc<Mutex<Pass>>,
+    pass: Shared,
+}
+
+/// A function of Go's template language as a Handlebars helper.
+struct Builtin(&'static str);
+
+impl HelperDef for Builtin {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let values: Vec<_> = helper.params().iter().map(|param| from_json(param.value())).collect();
+        let result = gotemplate::builtin(self.0, &values).unwrap_or_else(|| Err("is not there".into()));
+        let value = result.and_then(|value| to_json(&value, &mut { ROOM }, 0));
+        value.map(ScopedJson::Derived).map_err(|why| other(format!("{}: {why}", self.0)))
+    }
+}
+
+fn other(why: String) -> RenderError {
+    RenderErrorReason::Other(why).into()
 }
 
 impl HelperDef for Call {
@@ -102,8 +145,8 @@ impl HelperDef for Call {
             Value::Object(_) => "an object: use `{{#with",
             text => return Ok(out.write(&text.render())?),
         };
-        let name = self.function.name;
-        Err(RenderErrorReason::Other(format!("{name} returns {kind} ({})}}}}`", self.function.usage)).into())
+        let name = self.function.signature.name;
+        Err(other(format!("{name} returns {kind} ({name} …)}}}}`")))
     }
 
     fn call_inner<'reg: 'rc, 'rc>(
@@ -113,10 +156,11 @@ impl HelperDef for Call {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        let arguments: Vec<Value> = helper.params().iter().map(|param| param.value().clone()).collect();
+        let arguments = helper.params().iter().map(|param| from_json(param.value())).collect();
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        let value = self.function.call(&mut pass, &arguments);
-        value.map(ScopedJson::Derived).map_err(|e| RenderErrorReason::Other(e.to_string()).into())
+        let Some(pass) = pass.as_mut() else { return Err(other("no template is being filled".into())) };
+        let value = self.function.call_loosely(pass, arguments).map_err(|e| other(e.to_string()))?;
+        to_json(&value, &mut { ROOM }, 0).map(ScopedJson::Derived).map_err(other)
     }
 }
 
@@ -164,19 +208,16 @@ impl HelperDef for With {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consul::{Query, Watched};
+    use crate::functions::tests::{facts, setting};
+    use consul::Query;
     use serde_json::json;
-    use std::collections::BTreeMap;
 
     fn fill(template: &str, rows: Option<Value>) -> Result<Draft, String> {
-        let env = Arc::new(Environment::from([("PORT".to_owned(), "6379".to_owned())]));
-        let facts = rows.map(|rows| {
-            let watched = Watched { value: Some(Arc::new(rows)), ..Watched::default() };
-            (Query::health("redis", true), watched)
-        });
+        let setting = Arc::new(setting(&[("PORT", "6379")]));
+        let known: Vec<_> = rows.into_iter().map(|rows| (Query::health("redis", true), rows)).collect();
         let template =
-            HandlebarsTemplate::parse(Path::new("t.hbs"), template, env).map_err(|e| e.to_string())?;
-        Ok(template.fill(&Arc::new(BTreeMap::from_iter(facts))))
+            HandlebarsTemplate::parse(Path::new("t.hbs"), template, setting).map_err(|e| e.to_string())?;
+        Ok(template.fill(&facts(&known)))
     }
 
     fn text(template: &str, rows: Option<Value>) -> Result<String, String> {
@@ -242,10 +283,7 @@ mod tests {
             ("a\nb {{key 1}}", "t.hbs:2:3: key: argument 1 must be text"),
             ("a\n{{nope \"x\"}}", "t.hbs:2:1: there is no function `nope`"),
             ("a\n{{#if x}}", "t.hbs:"),
-            (
-                "{{service \"redis\"}}",
-                "t.hbs:1:1: service returns a list: use `{{#each (service \"tag.name?param=x@dc~near|filter\")}}`",
-            ),
+            ("{{service \"redis\"}}", "t.hbs:1:1: service returns a list: use `{{#each (service …)}}`"),
             ("{{master \"redis\"}}", "t.hbs:1:1: master returns an object"),
             (
                 "{{#each services}}{{Name}}{{/each}}",

@@ -1,9 +1,9 @@
 //! A template is a function from facts to text, which also says what else it wants to know.
 
+mod gotemplate;
 mod handlebars;
 
-use crate::facts::Facts;
-use config::Environment;
+use crate::{facts::Facts, functions::Setting};
 use consul::Query;
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -28,7 +28,7 @@ pub trait Template: Send {
 
 /// Why a template could not be parsed or filled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name}:{line}:{column}: {reason}")]
+#[error("{}: {reason}", self.place())]
 pub struct TemplateError {
     /// Template file.
     pub name: String,
@@ -41,6 +41,15 @@ pub struct TemplateError {
 }
 
 impl TemplateError {
+    /// The file, with line and column as far as they are known.
+    fn place(&self) -> String {
+        match (&self.name, self.line, self.column) {
+            (name, 0, _) => name.clone(),
+            (name, line, 0) => format!("{name}:{line}"),
+            (name, line, column) => format!("{name}:{line}:{column}"),
+        }
+    }
+
     /// Something that concerns the whole file.
     #[must_use]
     pub fn of(path: &Path, reason: String) -> Self {
@@ -48,7 +57,59 @@ impl TemplateError {
     }
 }
 
+/// The language that a template is written in, and how it is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dialect {
+    /// The language; by the file's name when not said.
+    pub language: Option<Language>,
+    /// What a Go template's actions begin with; empty for `{{`.
+    pub left: String,
+    /// What they end with; empty for `}}`.
+    pub right: String,
+    /// A key that a map does not have is an error.
+    pub missing_is_error: bool,
+    /// What Go prints that nobody wants in a file is an error.
+    pub strict: bool,
+}
+
+/// A template language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// Handlebars, the native one.
+    Handlebars,
+    /// Go's text/template, as consul-template has it.
+    Go,
+}
+
+impl Language {
+    /// By the name of the file: `.ctmpl`, `.tmpl`, `.gotmpl` and `.tpl` are Go, anything else Handlebars.
+    #[must_use]
+    pub fn of(path: &Path) -> Language {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("ctmpl" | "tmpl" | "gotmpl" | "tpl") => Language::Go,
+            _ => Language::Handlebars,
+        }
+    }
+
+    /// Its name in a configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Language::Handlebars => "handlebars",
+            Language::Go => "go",
+        }
+    }
+}
+
 /// Parses the text of a template file.
-pub fn parse(path: &Path, text: &str, env: Arc<Environment>) -> Result<Box<dyn Template>, TemplateError> {
-    Ok(Box::new(handlebars::HandlebarsTemplate::parse(path, text, env)?))
+pub fn parse(
+    path: &Path,
+    text: &str,
+    dialect: &Dialect,
+    setting: Arc<Setting>,
+) -> Result<Box<dyn Template>, TemplateError> {
+    Ok(match dialect.language.unwrap_or_else(|| Language::of(path)) {
+        Language::Handlebars => Box::new(handlebars::HandlebarsTemplate::parse(path, text, setting)?),
+        Language::Go => Box::new(gotemplate::GoTemplate::parse(path, text, dialect, setting)?),
+    })
 }

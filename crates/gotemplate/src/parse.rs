@@ -1,0 +1,559 @@
+//! From tokens to trees. What Go refuses when it parses is refused here, in its words.
+
+use crate::{
+    builtins,
+    host::Signature,
+    lex::{Kind, LexError, Token, lex},
+    quote::{quote, unquote},
+    tree::{Branch, Call, Command, Node, Operand, Pipe, Trees, Word},
+    value::Value,
+};
+use std::sync::Arc;
+
+/// Deeper nesting than this could not be evaluated in bounded stack.
+const DEEPEST: usize = 100;
+
+/// Why a text is no template: the line, and what is wrong.
+#[derive(Debug)]
+pub(crate) struct ParseError {
+    pub(crate) line: usize,
+    pub(crate) why: String,
+}
+
+/// Parses the template `name`.
+pub(crate) fn parse(
+    name: &str,
+    text: &str,
+    (open, close): (&str, &str),
+    functions: &dyn Fn(&str) -> Option<&'static Signature>,
+) -> Result<Trees, ParseError> {
+    let open = if open.is_empty() { "{{" } else { open };
+    let close = if close.is_empty() { "}}" } else { close };
+    let (tokens, error) = lex(text, open, close);
+    let mut parser = Parser {
+        text,
+        tokens: &tokens,
+        at: 0,
+        error: error.as_ref(),
+        functions,
+        variables: vec!["$".into()],
+        ranges: 0,
+        depth: 0,
+        trees: Trees { text: text.into(), ..Trees::default() },
+        action: None,
+    };
+    parser.file(name)?;
+    Ok(parser.trees)
+}
+
+struct Parser<'p> {
+    text: &'p str,
+    tokens: &'p [Token<'p>],
+    at: usize,
+    error: Option<&'p LexError>,
+    functions: &'p dyn Fn(&str) -> Option<&'static Signature>,
+    variables: Vec<String>,
+    ranges: usize,
+    depth: usize,
+    trees: Trees,
+    /// Where the action at hand began.
+    action: Option<usize>,
+}
+
+/// How a list of nodes ended.
+enum Ending {
+    End,
+    Else,
+}
+
+type Parsed<T> = Result<T, ParseError>;
+
+impl<'p> Parser<'p> {
+    fn line(&self, at: usize) -> usize {
+        1 + self.text[..at.min(self.text.len())].matches('\n').count()
+    }
+
+    /// An error at the last token taken.
+    fn fail<T>(&self, why: impl Into<String>) -> Parsed<T> {
+        let at = self.tokens.get(self.at.saturating_sub(1)).map_or(self.text.len(), |token| token.at);
+        Err(ParseError { line: self.line(at), why: why.into() })
+    }
+
+    fn peek(&mut self) -> Parsed<&'p Token<'p>> {
+        match (self.tokens.get(self.at), self.error) {
+            (Some(token), _) => Ok(token),
+            (None, Some(error)) => {
+                let line = self.line(error.at);
+                let began = self.action.map(|at| self.line(at)).filter(|began| *began != line);
+                let since = began.map(|began| match error.why.ends_with(" action") {
+                    true => format!(" started at :{began}"),
+                    false => format!(" in action started at :{began}"),
+                });
+                Err(ParseError { line, why: format!("{}{}", error.why, since.unwrap_or_default()) })
+            }
+            (None, None) => self.fail("unexpected EOF"),
+        }
+    }
+
+    fn next(&mut self) -> Parsed<&'p Token<'p>> {
+        let token = self.peek()?;
+        self.at += 1;
+        Ok(token)
+    }
+
+    fn peek_solid(&mut self) -> Parsed<&'p Token<'p>> {
+        while self.peek()?.kind == Kind::Space {
+            self.at += 1;
+        }
+        self.peek()
+    }
+
+    fn next_solid(&mut self) -> Parsed<&'p Token<'p>> {
+        self.peek_solid()?;
+        self.next()
+    }
+
+    fn unexpected<T>(&self, token: &Token, context: &str) -> Parsed<T> {
+        let shown = match token.kind {
+            Kind::End => "EOF".to_owned(),
+            Kind::Keyword => format!("<{}>", token.text),
+            _ if token.text.chars().count() > 10 => {
+                format!("{}...", quote(&token.text.chars().take(10).collect::<String>(), false))
+            }
+            _ => quote(token.text, false),
+        };
+        self.fail(format!("unexpected {shown} in {context}"))
+    }
+
+    fn expect(&mut self, kind: Kind, context: &str) -> Parsed<&'p Token<'p>> {
+        let token = self.next_solid()?;
+        if token.kind == kind { Ok(token) } else { self.unexpected(token, context) }
+    }
+
+    fn keyword(&mut self) -> Parsed<Option<&'p str>> {
+        let token = self.peek_solid()?;
+        Ok((token.kind == Kind::Keyword).then_some(token.text))
+    }
+
+    fn file(&mut self, name: &str) -> Parsed<()> {
+        let mut nodes = vec![];
+        loop {
+            let token = self.peek()?;
+            if token.kind == Kind::End {
+                break;
+            }
+            if token.kind == Kind::Open {
+                let before = self.at;
+                self.action = Some(token.at);
+                self.at += 1;
+                if self.keyword()? == Some("define") {
+                    self.at += 1;
+                    self.define()?;
+                    continue;
+                }
+                self.at = before;
+            }
+            match self.node()? {
+                Ok(node) => nodes.push(node),
+                Err(Ending::End) => return self.fail("unexpected {{end}}"),
+                Err(Ending::Else) => return self.fail("unexpected {{else}}"),
+            }
+        }
+        self.add(name, nodes)
+    }
+
+    fn add(&mut self, name: &str, nodes: Vec<Node>) -> Parsed<()> {
+        let empty = |nodes: &[Node]| {
+            nodes.iter().all(|node| matches!(node, Node::Text(text) if text.trim().is_empty()))
+        };
+        match self.trees.named.get(name) {
+            Some(known) if !empty(known) => {
+                if !empty(&nodes) {
+                    return self
+                        .fail(format!("template: multiple definition of template {}", quote(name, false)));
+                }
+            }
+            _ => _ = self.trees.named.insert(name.to_owned(), Arc::from(nodes)),
+        }
+        Ok(())
+    }
+
+    fn define(&mut self) -> Parsed<()> {
+        let context = "define clause";
+        let name = self.template_name(context)?;
+        self.expect(Kind::Close, context)?;
+        self.definition(&name, context)
+    }
+
+    /// The body of a `define` or `block`: it knows no variable of what is around it.
+    fn definition(&mut self, name: &str, context: &str) -> Parsed<()> {
+        let variables = std::mem::replace(&mut self.variables, vec!["$".into()]);
+        let ranges = std::mem::take(&mut self.ranges);
+        let (nodes, ending) = self.nodes()?;
+        if let Ending::Else = ending {
+            return self.fail(format!("unexpected {{{{else}}}} in {context}"));
+        }
+        (self.variables, self.ranges) = (variables, ranges);
+        self.add(name, nodes)
+    }
+
+    fn nodes(&mut self) -> Parsed<(Vec<Node>, Ending)> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return self.fail("max expression depth exceeded");
+        }
+        let mut nodes = vec![];
+        loop {
+            if self.peek_solid()?.kind == Kind::End {
+                self.at += 1;
+                return self.fail("unexpected EOF");
+            }
+            match self.node()? {
+                Ok(node) => nodes.push(node),
+                Err(ending) => {
+                    self.depth -= 1;
+                    return Ok((nodes, ending));
+                }
+            }
+        }
+    }
+
+    fn node(&mut self) -> Parsed<Result<Node, Ending>> {
+        let token = self.next_solid()?;
+        match token.kind {
+            Kind::Text => Ok(Ok(Node::Text(token.text.into()))),
+            Kind::Open => {
+                self.action = Some(token.at);
+                let node = self.action();
+                if node.is_ok() {
+                    self.action = None;
+                }
+                node
+            }
+            _ => self.unexpected(token, "input"),
+        }
+    }
+
+    fn action(&mut self) -> Parsed<Result<Node, Ending>> {
+        let Some(word) = self.keyword()? else {
+            return Ok(Ok(Node::Action(self.pipeline("command", Kind::Close)?)));
+        };
+        self.at += 1;
+        let node = match word {
+            "if" => Node::If(self.branch("if")?),
+            "with" => Node::With(self.branch("with")?),
+            "range" => Node::Range(self.branch("range")?),
+            "template" => Node::Template(self.template()?),
+            "block" => Node::Template(self.block()?),
+            "break" | "continue" => {
+                let token = self.next_solid()?;
+                if token.kind != Kind::Close {
+                    return self.unexpected(token, &format!("{{{{{word}}}}}"));
+                }
+                if self.ranges == 0 {
+                    return self.fail(format!("{{{{{word}}}}} outside {{{{range}}}}"));
+                }
+                if word == "break" { Node::Break } else { Node::Continue }
+            }
+            "end" => {
+                self.expect(Kind::Close, "end")?;
+                return Ok(Err(Ending::End));
+            }
+            "else" => {
+                if !matches!(self.keyword()?, Some("if" | "with")) {
+                    self.expect(Kind::Close, "else")?;
+                }
+                return Ok(Err(Ending::Else));
+            }
+            _ => {
+                self.at -= 1;
+                let token = self.next_solid()?;
+                return self.unexpected(token, "command");
+            }
+        };
+        Ok(Ok(node))
+    }
+
+    fn branch(&mut self, word: &'static str) -> Parsed<Branch> {
+        let scope = self.variables.len();
+        let pipe = self.pipeline(word, Kind::Close)?;
+        self.ranges += usize::from(word == "range");
+        let (then, ending) = self.nodes()?;
+        self.ranges -= usize::from(word == "range");
+        let mut otherwise = vec![];
+        if let Ending::Else = ending {
+            let chained = self.keyword()?;
+            match (word, chained) {
+                ("if", Some("if")) => {
+                    self.at += 1;
+                    otherwise.push(Node::If(self.deeper(|parser| parser.branch("if"))?));
+                }
+                ("with", Some("with")) => {
+                    self.at += 1;
+                    otherwise.push(Node::With(self.deeper(|parser| parser.branch("with"))?));
+                }
+                _ => {
+                    let (nodes, ending) = self.nodes()?;
+                    if let Ending::Else = ending {
+                        return self.fail("expected end; found {{else}}");
+                    }
+                    otherwise = nodes;
+                }
+            }
+        }
+        self.variables.truncate(scope);
+        Ok(Branch { pipe, then, otherwise })
+    }
+
+    fn deeper<T>(&mut self, parse: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return self.fail("max expression depth exceeded");
+        }
+        let parsed = parse(self)?;
+        self.depth -= 1;
+        Ok(parsed)
+    }
+
+    fn template_name(&mut self, context: &str) -> Parsed<String> {
+        let token = self.next_solid()?;
+        match unquote(token.text) {
+            Some(name) if token.kind == Kind::Quoted => Ok(name),
+            _ if token.kind == Kind::Quoted => self.fail("invalid syntax"),
+            _ => self.unexpected(token, context),
+        }
+    }
+
+    fn template(&mut self) -> Parsed<Call> {
+        let context = "template clause";
+        let at = self.peek_solid()?.at;
+        let name = self.template_name(context)?;
+        let pipe = match self.peek_solid()?.kind {
+            Kind::Close => {
+                self.at += 1;
+                None
+            }
+            _ => Some(self.pipeline(context, Kind::Close)?),
+        };
+        Ok(Call { at, name, pipe })
+    }
+
+    fn block(&mut self) -> Parsed<Call> {
+        let context = "block clause";
+        let at = self.peek_solid()?.at;
+        let name = self.template_name(context)?;
+        let pipe = self.pipeline(context, Kind::Close)?;
+        self.definition(&name, context)?;
+        Ok(Call { at, name, pipe: Some(pipe) })
+    }
+
+    fn pipeline(&mut self, context: &str, end: Kind) -> Parsed<Pipe> {
+        let at = self.peek_solid()?.at;
+        let mut pipe = Pipe { at, declared: vec![], assigns: false, commands: vec![] };
+        self.declarations(&mut pipe, context)?;
+        loop {
+            let token = self.next_solid()?;
+            match token.kind {
+                kind if kind == end => break,
+                Kind::Bool
+                | Kind::Char
+                | Kind::Dot
+                | Kind::Field
+                | Kind::Name
+                | Kind::Number
+                | Kind::Nil
+                | Kind::Quoted
+                | Kind::Variable
+                | Kind::LeftParen => {
+                    self.at -= 1;
+                    let command = self.command()?;
+                    pipe.commands.push(command);
+                }
+                _ => return self.unexpected(token, context),
+            }
+        }
+        if pipe.commands.is_empty() {
+            return self.fail(format!("missing value for {context}"));
+        }
+        for (n, command) in pipe.commands.iter().enumerate().skip(1) {
+            if let Some(Operand::Dot | Operand::Nil | Operand::Literal(..)) =
+                command.words.first().map(|word| &word.kind)
+            {
+                return self.fail(format!("non executable command in pipeline stage {}", n + 1));
+            }
+        }
+        Ok(pipe)
+    }
+
+    /// `$x :=`, `$x =`, `$i, $x :=`
+    fn declarations(&mut self, pipe: &mut Pipe, context: &str) -> Parsed<()> {
+        loop {
+            let token = self.peek_solid()?;
+            if token.kind != Kind::Variable {
+                return Ok(());
+            }
+            let before = self.at;
+            self.at += 1;
+            let next = self.peek_solid()?;
+            match next.kind {
+                Kind::Assign | Kind::Declare => {
+                    pipe.assigns = next.kind == Kind::Assign;
+                    self.at += 1;
+                    pipe.declared.push(token.text.into());
+                    self.variables.push(token.text.into());
+                    return Ok(());
+                }
+                Kind::Other if next.text == "," => {
+                    self.at += 1;
+                    pipe.declared.push(token.text.into());
+                    self.variables.push(token.text.into());
+                    if context == "range" && pipe.declared.len() < 2 {
+                        match self.peek_solid()?.kind {
+                            Kind::Variable | Kind::Close | Kind::RightParen => continue,
+                            _ => return self.fail("range can only initialize variables"),
+                        }
+                    }
+                    return self.fail(format!("too many declarations in {context}"));
+                }
+                _ => {
+                    self.at = before;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn command(&mut self) -> Parsed<Command> {
+        let mut command = Command { at: self.peek_solid()?.at, words: vec![] };
+        loop {
+            self.peek_solid()?;
+            if let Some(word) = self.operand()? {
+                command.words.push(word);
+            }
+            let token = self.next()?;
+            match token.kind {
+                Kind::Space => continue,
+                Kind::Close | Kind::RightParen => self.at -= 1,
+                Kind::Pipe => {}
+                _ => return self.unexpected(token, "operand"),
+            }
+            break;
+        }
+        if command.words.is_empty() {
+            return self.fail("empty command");
+        }
+        Ok(command)
+    }
+
+    fn operand(&mut self) -> Parsed<Option<Word>> {
+        let Some(first) = self.term()? else { return Ok(None) };
+        let chain_at = self.peek()?.at;
+        let mut names = vec![];
+        while self.peek()?.kind == Kind::Field {
+            names.push(self.next()?.text[1..].to_owned());
+        }
+        if names.is_empty() {
+            return Ok(Some(first));
+        }
+        let kind = match first.kind {
+            Operand::Field(mut all) => {
+                all.extend(names);
+                Operand::Field(all)
+            }
+            Operand::Variable(mut all) => {
+                all.extend(names);
+                Operand::Variable(all)
+            }
+            Operand::Dot | Operand::Nil | Operand::Literal(..) => {
+                return self.fail(format!("unexpected . after term {}", quote(&first.to_string(), false)));
+            }
+            _ => Operand::Chain(Box::new(first), names),
+        };
+        Ok(Some(Word { at: chain_at, kind }))
+    }
+
+    fn term(&mut self) -> Parsed<Option<Word>> {
+        let token = self.next_solid()?;
+        let literal = |value| Operand::Literal(token.text.into(), value);
+        let kind = match token.kind {
+            Kind::Name => match (self.functions)(token.text).or_else(|| builtins::signature(token.text)) {
+                Some(function) => Operand::Function(function),
+                None => return self.fail(format!("function {} not defined", quote(token.text, false))),
+            },
+            Kind::Dot => Operand::Dot,
+            Kind::Nil => Operand::Nil,
+            Kind::Variable => {
+                if !self.variables.iter().any(|known| known == token.text) {
+                    return self.fail(format!("undefined variable {}", quote(token.text, false)));
+                }
+                Operand::Variable(vec![token.text.to_owned()])
+            }
+            Kind::Field => Operand::Field(vec![token.text[1..].to_owned()]),
+            Kind::Bool => literal(Value::Bool(token.text == "true")),
+            Kind::Number => match number(token.text) {
+                Some(value) => literal(value),
+                None => return self.fail(format!("illegal number syntax: {}", quote(token.text, false))),
+            },
+            Kind::Char => match unquote(token.text).and_then(|text| {
+                let mut chars = text.chars();
+                chars.next().filter(|_| chars.next().is_none())
+            }) {
+                Some(c) => literal(Value::int(i64::from(c as u32))),
+                None => return self.fail(format!("malformed character constant: {}", token.text)),
+            },
+            Kind::Quoted => match unquote(token.text) {
+                Some(text) => literal(Value::text(text)),
+                None => return self.fail("invalid syntax"),
+            },
+            Kind::LeftParen => {
+                let pipe =
+                    self.deeper(|parser| parser.pipeline("parenthesized pipeline", Kind::RightParen))?;
+                return Ok(Some(Word { at: pipe.at, kind: Operand::Pipe(pipe) }));
+            }
+            _ => {
+                self.at -= 1;
+                return Ok(None);
+            }
+        };
+        Ok(Some(Word { at: token.at, kind }))
+    }
+}
+
+/// A number literal: a float if it is written as one, else an int.
+fn number(text: &str) -> Option<Value> {
+    let (negative, digits) = match text.strip_prefix(['+', '-']) {
+        Some(rest) => (text.starts_with('-'), rest),
+        None => (false, text),
+    };
+    let plain = digits.replace('_', "");
+    let lower = plain.to_ascii_lowercase();
+    let (radix, body) = match lower.get(..2) {
+        Some("0x") => (16, &lower[2..]),
+        Some("0o") => (8, &lower[2..]),
+        Some("0b") => (2, &lower[2..]),
+        _ if lower.len() > 1 && lower.starts_with('0') && lower.bytes().all(|b| b.is_ascii_digit()) => {
+            (8, &lower[1..])
+        }
+        _ => (10, lower.as_str()),
+    };
+    if radix == 16 && body.contains('p') {
+        return hex_float(body).map(|n| Value::Float(if negative { -n } else { n }));
+    }
+    if radix == 10 && body.contains(['.', 'e']) {
+        return body.parse::<f64>().ok().map(|n| Value::Float(if negative { -n } else { n }));
+    }
+    match u64::from_str_radix(body, radix) {
+        Ok(n) if negative && n <= 1 << 63 => Some(Value::int((n as i64).wrapping_neg())),
+        Ok(n) if n > i64::MAX as u64 => Some(Value::Uint(crate::types::UintKind::U64, n)),
+        Ok(n) => Some(Value::int(n as i64)),
+        Err(_) => None,
+    }
+}
+
+fn hex_float(body: &str) -> Option<f64> {
+    let (mantissa, exponent) = body.split_once('p')?;
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = u64::from_str_radix(&format!("{whole}{part}"), 16).ok()?;
+    let exponent: i32 = exponent.parse().ok()?;
+    Some(digits as f64 * 2f64.powi(exponent - 4 * part.len() as i32))
+}

@@ -1,0 +1,67 @@
+//! The functions of Sprig as consul-template has them, each with `sprig_` before its name.
+
+mod lists;
+mod maps;
+mod numbers;
+mod other;
+mod text;
+
+use super::Function;
+use gotemplate::{Value, print::plain};
+
+/// They are many: one table for each kind.
+pub(super) const TABLES: [(&str, &[Function]); 5] = [
+    ("Sprig: text", text::TABLE),
+    ("Sprig: numbers", numbers::TABLE),
+    ("Sprig: lists", lists::TABLE),
+    ("Sprig: maps", maps::TABLE),
+    ("Sprig: everything else", other::TABLE),
+];
+
+/// Why some of them are not here.
+pub(super) const NOT_THE_SAME_TWICE: &str =
+    "it gives another value at each rendering, so the file would never be at rest; make it once, outside";
+/// Why some others are not here.
+pub(super) const DATES: &str = "dates are no values here; timestamp gives the time as a text";
+/// Why yet others are not here.
+pub(super) const SECRETS: &str = "rolecall makes and opens no secrets; keep them out of templates";
+
+/// A value as text, as Sprig makes one.
+fn strval(value: &Value) -> String {
+    plain(value)
+}
+
+/// A value as a whole number, as Sprig makes one: 0 for what is none.
+fn int(value: &Value) -> i64 {
+    match value {
+        Value::Int(_, n) => *n,
+        Value::Uint(_, n) => *n as i64,
+        Value::Float(n) => *n as i64,
+        Value::Bool(truth) => i64::from(*truth),
+        Value::Str(text) => {
+            let digits = text.trim_start_matches('0');
+            match text.get(..2) {
+                Some("0x" | "0X") => i64::from_str_radix(&text[2..], 16).unwrap_or_default(),
+                _ if digits.is_empty() => 0,
+                _ => digits.parse().unwrap_or_default(),
+            }
+        }
+        _ => 0,
+    }
+}
+
+/// A value as a number, as Sprig makes one.
+fn float(value: &Value) -> f64 {
+    match value {
+        Value::Float(n) => *n,
+        Value::Str(text) => text.parse().unwrap_or_default(),
+        other => int(other) as f64,
+    }
+}
+
+/// Whether two values are the same, to their types.
+fn same(a: &Value, b: &Value) -> bool {
+    a.kind() == b.kind()
+        && gotemplate::print::printf("%#v", std::slice::from_ref(a))
+            == gotemplate::print::printf("%#v", std::slice::from_ref(b))
+}

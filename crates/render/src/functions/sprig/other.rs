@@ -1,0 +1,559 @@
+//! Sprig's other functions: choices, kinds, paths, encodings, hashes, URLs, versions.
+
+use super::{int, same, strval};
+use crate::functions::{
+    Function, at, convert::parse_json, hash::hex, json, json::Style, open_row, row, semver, text_at,
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use gotemplate::{Type, Value, types::DICT};
+use sha1::Sha1;
+use sha2::{Digest, Sha256, Sha512};
+
+const T: Type = Type::Str;
+const B: Type = Type::Bool;
+const ANY: Type = Type::Any;
+
+pub(super) const TABLE: &[Function] = &[
+    open_row(
+        "sprig_default",
+        (&[ANY], ANY),
+        ANY,
+        "the second, or the first when that is empty",
+        (r#"{{ "" | sprig_default "d" }}"#, "d"),
+        |_, a| Ok(a.get(1).filter(|value| value.truth()).unwrap_or(at(a, 0)).clone()),
+    ),
+    row("sprig_empty", &[ANY], B, "whether it is empty", (r#"{{ sprig_empty 0 }}"#, "true"), |_, a| {
+        Ok((!at(a, 0).truth()).into())
+    }),
+    open_row(
+        "sprig_coalesce",
+        (&[], ANY),
+        ANY,
+        "the first that is not empty",
+        (r#"{{ sprig_coalesce 0 "" "a" }}"#, "a"),
+        |_, a| Ok(a.iter().find(|value| value.truth()).cloned().unwrap_or(Value::Nil)),
+    ),
+    open_row(
+        "sprig_all",
+        (&[], ANY),
+        B,
+        "whether none is empty",
+        (r#"{{ sprig_all 1 "" }}"#, "false"),
+        |_, a| Ok(a.iter().all(Value::truth).into()),
+    ),
+    open_row(
+        "sprig_any",
+        (&[], ANY),
+        B,
+        "whether one is not empty",
+        (r#"{{ sprig_any 1 "" }}"#, "true"),
+        |_, a| Ok(a.iter().any(Value::truth).into()),
+    ),
+    row(
+        "sprig_ternary",
+        &[ANY, ANY, B],
+        ANY,
+        "the first if true, else the second",
+        (r#"{{ sprig_ternary "a" "b" true }}"#, "a"),
+        |_, a| Ok(at(a, usize::from(!at(a, 2).truth())).clone()),
+    ),
+    row(
+        "sprig_fail",
+        &[T],
+        T,
+        "an error with this text",
+        (r#"{{ if false }}{{ sprig_fail "why" }}{{ end }}"#, ""),
+        |_, a| Err(text_at(a, 0).to_owned()),
+    ),
+    row(
+        "sprig_fromJson",
+        &[T],
+        ANY,
+        "what a JSON text says; nothing for what is none",
+        (r#"{{ (sprig_fromJson "{\"x\":1}").x }}"#, "1"),
+        |_, a| {
+            Ok(if text_at(a, 0).is_empty() {
+                Value::Nil
+            } else {
+                parse_json(text_at(a, 0)).unwrap_or(Value::Nil)
+            })
+        },
+    ),
+    row(
+        "sprig_mustFromJson",
+        &[T],
+        ANY,
+        "the same; an error for what is none",
+        (r#"{{ (sprig_mustFromJson "{\"x\":1}").x }}"#, "1"),
+        |_, a| {
+            if text_at(a, 0).is_empty() {
+                Err("unexpected end of JSON input".into())
+            } else {
+                parse_json(text_at(a, 0))
+            }
+        },
+    ),
+    row(
+        "sprig_toJson",
+        &[ANY],
+        T,
+        "as JSON",
+        (r#"{{ sprig_toJson (sprig_dict "a" 1) }}"#, r#"{"a":1}"#),
+        |_, a| Ok(written(a, false, true).unwrap_or_default().into()),
+    ),
+    row("sprig_mustToJson", &[ANY], T, "the same", (r#"{{ sprig_mustToJson "a" }}"#, "\"a\""), |_, a| {
+        written(a, false, true).map(Value::from)
+    }),
+    row(
+        "sprig_toPrettyJson",
+        &[ANY],
+        T,
+        "as JSON, indented",
+        (r#"{{ sprig_toPrettyJson (sprig_list 1) }}"#, "[\n  1\n]"),
+        |_, a| Ok(written(a, true, true).unwrap_or_default().into()),
+    ),
+    row(
+        "sprig_mustToPrettyJson",
+        &[ANY],
+        T,
+        "the same",
+        (r#"{{ sprig_mustToPrettyJson (sprig_list 1) }}"#, "[\n  1\n]"),
+        |_, a| written(a, true, true).map(Value::from),
+    ),
+    row(
+        "sprig_toRawJson",
+        &[ANY],
+        T,
+        "as JSON in which `<`, `>` and `&` stay",
+        (r#"{{ sprig_toRawJson "<" }}"#, "\"<\""),
+        |_, a| written(a, false, false).map(Value::from),
+    ),
+    row(
+        "sprig_mustToRawJson",
+        &[ANY],
+        T,
+        "the same",
+        (r#"{{ sprig_mustToRawJson "<" }}"#, "\"<\""),
+        |_, a| written(a, false, false).map(Value::from),
+    ),
+    row("sprig_typeOf", &[ANY], T, "Go's name of its type", (r#"{{ sprig_typeOf 1 }}"#, "int"), |_, a| {
+        Ok(at(a, 0).kind_name().into())
+    }),
+    row(
+        "sprig_typeIs",
+        &[T, ANY],
+        B,
+        "whether that is its type",
+        (r#"{{ sprig_typeIs "int" 1 }}"#, "true"),
+        |_, a| Ok((at(a, 1).kind_name() == text_at(a, 0)).into()),
+    ),
+    row(
+        "sprig_typeIsLike",
+        &[T, ANY],
+        B,
+        "the same, pointers too",
+        (r#"{{ sprig_typeIsLike "int" 1 }}"#, "true"),
+        |_, a| {
+            let name = at(a, 1).kind_name();
+            Ok((name == text_at(a, 0) || name == format!("*{}", text_at(a, 0))).into())
+        },
+    ),
+    row(
+        "sprig_kindOf",
+        &[ANY],
+        T,
+        "what sort of value it is",
+        (r#"{{ sprig_kindOf (sprig_list) }}"#, "slice"),
+        |_, a| Ok(kind(at(a, 0)).into()),
+    ),
+    row(
+        "sprig_kindIs",
+        &[T, ANY],
+        B,
+        "whether it is of that sort",
+        (r#"{{ sprig_kindIs "int" 1 }}"#, "true"),
+        |_, a| Ok((kind(at(a, 1)) == text_at(a, 0)).into()),
+    ),
+    row(
+        "sprig_deepEqual",
+        &[ANY, ANY],
+        B,
+        "whether two values are the same",
+        (r#"{{ sprig_deepEqual (sprig_list 1) (sprig_list 1) }}"#, "true"),
+        |_, a| Ok(same(at(a, 0), at(a, 1)).into()),
+    ),
+    row("sprig_base", &[T], T, "the last part of a path", (r#"{{ sprig_base "/a/b.c" }}"#, "b.c"), |_, a| {
+        Ok(base(text_at(a, 0)).into())
+    }),
+    row(
+        "sprig_dir",
+        &[T],
+        T,
+        "all but the last part of a path",
+        (r#"{{ sprig_dir "/a/b" }}"#, "/a"),
+        |_, a| Ok(dir(text_at(a, 0)).into()),
+    ),
+    row(
+        "sprig_clean",
+        &[T],
+        T,
+        "a path in its shortest form",
+        (r#"{{ sprig_clean "a//b/../c" }}"#, "a/c"),
+        |_, a| Ok(clean(text_at(a, 0)).into()),
+    ),
+    row("sprig_ext", &[T], T, "what a file's name ends with", (r#"{{ sprig_ext "x.y" }}"#, ".y"), |_, a| {
+        Ok(ext(text_at(a, 0)).into())
+    }),
+    row(
+        "sprig_isAbs",
+        &[T],
+        B,
+        "whether a path begins at the root",
+        (r#"{{ sprig_isAbs "/a" }}"#, "true"),
+        |_, a| Ok(text_at(a, 0).starts_with('/').into()),
+    ),
+    row("sprig_osBase", &[T], T, "the last part of a path", (r#"{{ sprig_osBase "/a/b" }}"#, "b"), |_, a| {
+        Ok(base(text_at(a, 0)).into())
+    }),
+    row(
+        "sprig_osDir",
+        &[T],
+        T,
+        "all but the last part of a path",
+        (r#"{{ sprig_osDir "/a/b" }}"#, "/a"),
+        |_, a| Ok(dir(text_at(a, 0)).into()),
+    ),
+    row(
+        "sprig_osClean",
+        &[T],
+        T,
+        "a path in its shortest form",
+        (r#"{{ sprig_osClean "a/./b" }}"#, "a/b"),
+        |_, a| Ok(clean(text_at(a, 0)).into()),
+    ),
+    row(
+        "sprig_osExt",
+        &[T],
+        T,
+        "what a file's name ends with",
+        (r#"{{ sprig_osExt "x.y" }}"#, ".y"),
+        |_, a| Ok(ext(text_at(a, 0)).into()),
+    ),
+    row(
+        "sprig_osIsAbs",
+        &[T],
+        B,
+        "whether a path begins at the root",
+        (r#"{{ sprig_osIsAbs "a" }}"#, "false"),
+        |_, a| Ok(text_at(a, 0).starts_with('/').into()),
+    ),
+    row("sprig_b64enc", &[T], T, "in base64", (r#"{{ sprig_b64enc "a" }}"#, "YQ=="), |_, a| {
+        Ok(BASE64_STANDARD.encode(text_at(a, 0)).into())
+    }),
+    row("sprig_b64dec", &[T], T, "out of base64", (r#"{{ sprig_b64dec "YQ==" }}"#, "a"), |_, a| {
+        Ok(match BASE64_STANDARD.decode(text_at(a, 0)) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+            Err(_) => "illegal base64 data at input byte 0".into(),
+        })
+    }),
+    row("sprig_b32enc", &[T], T, "in base32", (r#"{{ sprig_b32enc "a" }}"#, "ME======"), |_, a| {
+        Ok(base32(text_at(a, 0).as_bytes()).into())
+    }),
+    row("sprig_b32dec", &[T], T, "out of base32", (r#"{{ sprig_b32dec "ME======" }}"#, "a"), |_, a| {
+        Ok(out_of_base32(text_at(a, 0)).into())
+    }),
+    row(
+        "sprig_sha1sum",
+        &[T],
+        T,
+        "SHA-1, in hexadecimal",
+        (r#"{{ sprig_sha1sum "a" }}"#, "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"),
+        |_, a| Ok(hex(&Sha1::digest(text_at(a, 0))).into()),
+    ),
+    row(
+        "sprig_sha256sum",
+        &[T],
+        T,
+        "SHA-256, in hexadecimal",
+        (r#"{{ sprig_sha256sum "a" | sprig_trunc 8 }}"#, "ca978112"),
+        |_, a| Ok(hex(&Sha256::digest(text_at(a, 0))).into()),
+    ),
+    row(
+        "sprig_sha512sum",
+        &[T],
+        T,
+        "SHA-512, in hexadecimal",
+        (r#"{{ sprig_sha512sum "a" | sprig_trunc 8 }}"#, "1f40fc92"),
+        |_, a| Ok(hex(&Sha512::digest(text_at(a, 0))).into()),
+    ),
+    row("sprig_adler32sum", &[T], T, "Adler-32", (r#"{{ sprig_adler32sum "a" }}"#, "6422626"), |_, a| {
+        Ok(adler(text_at(a, 0)).to_string().into())
+    }),
+    row(
+        "sprig_urlParse",
+        &[T],
+        DICT,
+        "the parts of a URL",
+        (r#"{{ (sprig_urlParse "http://h:80/p").host }}"#, "h:80"),
+        |_, a| parse_url(text_at(a, 0)),
+    ),
+    row(
+        "sprig_urlJoin",
+        &[DICT],
+        T,
+        "a URL of its parts",
+        (r#"{{ sprig_urlJoin (sprig_dict "scheme" "http" "host" "h" "path" "/p") }}"#, "http://h/p"),
+        |_, a| Ok(join_url(at(a, 0)).into()),
+    ),
+    row(
+        "sprig_duration",
+        &[ANY],
+        T,
+        "seconds as hours, minutes and seconds",
+        (r#"{{ sprig_duration 95 }}"#, "1m35s"),
+        |_, a| Ok(duration(int(at(a, 0))).into()),
+    ),
+    row(
+        "sprig_durationRound",
+        &[ANY],
+        T,
+        "the largest unit of a duration",
+        (r#"{{ sprig_durationRound "2h10m5s" }}"#, "2h"),
+        |_, a| Ok(round_duration(at(a, 0)).into()),
+    ),
+    row(
+        "sprig_semver",
+        &[T],
+        DICT,
+        "the parts of a version: Major, Minor, Patch, Prerelease, Metadata, Original",
+        (r#"{{ (sprig_semver "1.2.3").Minor }}"#, "2"),
+        |_, a| semver::parts(text_at(a, 0)),
+    ),
+    row(
+        "sprig_semverCompare",
+        &[T, T],
+        B,
+        "whether a version fits a range",
+        (r#"{{ sprig_semverCompare "^1.2" "1.4.0" }}"#, "true"),
+        |_, a| semver::fits(text_at(a, 0), text_at(a, 1)).map(Value::Bool),
+    ),
+];
+
+fn written(a: &[Value], pretty: bool, escaped: bool) -> Result<String, String> {
+    json::write(at(a, 0), Style { pretty, escaped })
+}
+
+/// Go's kind of a value.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Nil => "invalid",
+        Value::NilPtr(_) => "ptr",
+        Value::Bool(_) => "bool",
+        Value::Int(gotemplate::IntKind::Int, _) => "int",
+        Value::Int(..) => "int64",
+        Value::Uint(gotemplate::UintKind::U8, _) => "uint8",
+        Value::Uint(..) => "uint64",
+        Value::Float(_) => "float64",
+        Value::Str(_) => "string",
+        Value::Slice(_) => "slice",
+        Value::Map(_) => "map",
+        Value::Struct(record) if record.pointer => "ptr",
+        Value::Struct(_) => "struct",
+        Value::Counter(..) => "chan",
+        Value::Object(_) => "ptr",
+    }
+}
+
+fn base(path: &str) -> String {
+    let path = path.trim_end_matches('/');
+    match path.rsplit('/').next() {
+        Some("") | None => if path.is_empty() { "." } else { "/" }.into(),
+        Some(last) => last.into(),
+    }
+}
+
+fn dir(path: &str) -> String {
+    clean(path.rfind('/').map_or("", |at| &path[..=at]))
+}
+
+fn ext(path: &str) -> &str {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    last.rfind('.').map_or("", |at| &last[at..])
+}
+
+fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = vec![];
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => _ = parts.pop(),
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    match (rooted, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".into(),
+        (false, false) => joined,
+    }
+}
+
+const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+fn base32(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.chunks(5) {
+        let mut group = [0_u8; 8];
+        group[3..3 + chunk.len()].copy_from_slice(chunk);
+        let bits = u64::from_be_bytes(group);
+        let letters = (chunk.len() * 8).div_ceil(5);
+        for n in 0..8 {
+            let index = (bits >> (35 - 5 * n)) & 31;
+            out.push(if n < letters { ALPHABET[index as usize] as char } else { '=' });
+        }
+    }
+    out
+}
+
+fn out_of_base32(text: &str) -> String {
+    let (mut bits, mut held, mut bytes) = (0_u64, 0, vec![]);
+    for letter in text.trim_end_matches('=').bytes() {
+        let Some(index) = ALPHABET.iter().position(|known| *known == letter) else {
+            return "illegal base32 data at input byte 0".into();
+        };
+        bits = (bits << 5) | index as u64;
+        held += 5;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn adler(text: &str) -> u32 {
+    let (a, b) = text.bytes().fold((1_u32, 0_u32), |(a, b), byte| {
+        let a = (a + u32::from(byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    (b << 16) | a
+}
+
+fn parse_url(text: &str) -> Result<Value, String> {
+    let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let letters = |scheme: &str| scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let (scheme, rest) = match rest.split_once(':') {
+        Some(("", _)) => {
+            return Err(format!(
+                "unable to parse url: parse {}: missing protocol scheme",
+                gotemplate::quote(text, false)
+            ));
+        }
+        Some((scheme, rest)) if letters(scheme) && scheme.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            (scheme.to_lowercase(), rest)
+        }
+        _ => (String::new(), rest),
+    };
+    let (mut authority, mut path, mut opaque) = ("", rest, "");
+    if let Some(after) = rest.strip_prefix("//") {
+        let end = after.find('/').unwrap_or(after.len());
+        (authority, path) = (&after[..end], &after[end..]);
+    } else if !scheme.is_empty() && !rest.starts_with('/') {
+        (opaque, path) = (rest, "");
+    }
+    let (userinfo, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let hostname = match host.strip_prefix('[') {
+        Some(six) => six.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    Ok(Value::dict([
+        ("scheme", scheme.into()),
+        ("host", host.into()),
+        ("hostname", hostname.into()),
+        ("path", path.into()),
+        ("query", query.into()),
+        ("opaque", opaque.into()),
+        ("fragment", fragment.into()),
+        ("userinfo", Value::from(userinfo)),
+    ]))
+}
+
+fn join_url(parts: &Value) -> String {
+    let part = |name: &str| parts.field(name).map(|value| strval(&value)).unwrap_or_default();
+    let mut out = String::new();
+    if !part("scheme").is_empty() {
+        out.push_str(&format!("{}:", part("scheme")));
+    }
+    if !part("opaque").is_empty() {
+        out.push_str(&part("opaque"));
+    } else {
+        if !part("host").is_empty() || !part("userinfo").is_empty() {
+            let at = if part("userinfo").is_empty() { "" } else { "@" };
+            out.push_str(&format!("//{}{at}{}", part("userinfo"), part("host")));
+            if !part("path").is_empty() && !part("path").starts_with('/') {
+                out.push('/');
+            }
+        }
+        out.push_str(&part("path"));
+    }
+    for (mark, name) in [('?', "query"), ('#', "fragment")] {
+        if !part(name).is_empty() {
+            out.push_str(&format!("{mark}{}", part(name)));
+        }
+    }
+    out
+}
+
+fn duration(seconds: i64) -> String {
+    let (sign, n) = if seconds < 0 { ("-", seconds.unsigned_abs()) } else { ("", seconds as u64) };
+    let (hours, minutes, seconds) = (n / 3600, n / 60 % 60, n % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, _) => format!("{sign}{minutes}m{seconds}s"),
+        _ => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+fn round_duration(value: &Value) -> String {
+    let seconds = match value {
+        Value::Str(text) => spelled(text),
+        Value::Int(_, nanos) => nanos.unsigned_abs() / 1_000_000_000,
+        _ => 0,
+    };
+    let units = [(31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let found = units.iter().find(|(size, _)| seconds > *size);
+    found.map_or_else(
+        || if seconds == 1 { "1s".into() } else { "0s".into() },
+        |(size, unit)| format!("{}{unit}", seconds / size),
+    )
+}
+
+/// Seconds of a duration such as `2h10m5s`.
+fn spelled(text: &str) -> u64 {
+    let (mut sum, mut digits) = (0.0, String::new());
+    let mut rest = text.trim_start_matches(['-', '+']).chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '0'..='9' | '.' => digits.push(c),
+            _ => {
+                let milli = c == 'm' && rest.peek() == Some(&'s');
+                let size = match c {
+                    'h' => 3600.0,
+                    'm' if milli => 0.001,
+                    'm' => 60.0,
+                    's' => 1.0,
+                    _ => 0.0,
+                };
+                if milli {
+                    rest.next();
+                }
+                sum += digits.parse::<f64>().unwrap_or_default() * size;
+                digits.clear();
+            }
+        }
+    }
+    sum as u64
+}

@@ -1,0 +1,237 @@
+//! The Go dialect: consul-template's templates as they are, over the same table of functions.
+
+use super::{Dialect, Draft, Template, TemplateError};
+use crate::{
+    facts::Facts,
+    functions::{self, ELSEWHERE, Memo, Pass, Setting},
+};
+use gotemplate::{Failure, Host, Options, Signature, Value};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// A parsed Go template.
+pub(super) struct GoTemplate {
+    name: String,
+    template: gotemplate::Template,
+    setting: Arc<Setting>,
+    memo: Mutex<Memo>,
+}
+
+impl GoTemplate {
+    pub(super) fn parse(
+        path: &Path,
+        text: &str,
+        dialect: &Dialect,
+        setting: Arc<Setting>,
+    ) -> Result<Self, TemplateError> {
+        let name = path.display().to_string();
+        let options = Options { missing_is_error: dialect.missing_is_error, strict: dialect.strict };
+        let find = |name: &str| functions::find(name, &setting).map(|function| &function.signature);
+        let delimiters = (dialect.left.as_str(), dialect.right.as_str());
+        match gotemplate::Template::parse(text, delimiters, options, &find) {
+            Ok(template) => Ok(GoTemplate { name, template, setting, memo: Mutex::default() }),
+            Err(Failure { line, column, what, .. }) => {
+                let reason = elsewhere(&what).unwrap_or(what);
+                Err(TemplateError { name, line, column, reason })
+            }
+        }
+    }
+}
+
+/// What to say of a function of consul-template that is not here.
+fn elsewhere(what: &str) -> Option<String> {
+    let name = what.strip_prefix("function \"")?.strip_suffix("\" not defined")?;
+    let (name, why) = ELSEWHERE.iter().find(|(known, _)| *known == name)?;
+    Some(format!("{name} is not in rolecall: {why}"))
+}
+
+impl Template for GoTemplate {
+    fn fill(&self, facts: &Facts) -> Draft {
+        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let pass = Pass::new(Arc::clone(facts), Arc::clone(&self.setting), std::mem::take(&mut *memo));
+        let mut host = Functions(pass);
+        let text = self.template.render(&mut host);
+        let (asked, mut missing, warnings, kept) = host.0.end();
+        *memo = kept;
+        if text.as_ref().is_err_and(|failure| failure.certain) {
+            // No answer will mend it.
+            missing.clear();
+        }
+        let text = text.map_err(|Failure { line, column, what, .. }| TemplateError {
+            name: self.name.clone(),
+            line,
+            column,
+            reason: what,
+        });
+        Draft { text, asked, missing, warnings }
+    }
+}
+
+/// The table of functions, as the language calls it.
+struct Functions(Pass);
+
+impl Host for Functions {
+    fn function(&self, name: &str) -> Option<&'static Signature> {
+        functions::find(name, &self.0.setting).map(|function| &function.signature)
+    }
+
+    fn call(&mut self, signature: &'static Signature, arguments: &[Value]) -> Result<Value, String> {
+        match functions::find(signature.name, &self.0.setting) {
+            Some(function) => function.call(&mut self.0, arguments),
+            None => Err("there is no such function".into()),
+        }
+    }
+
+    fn method(&mut self, of: &Value, name: &str, arguments: &[Value]) -> Option<Result<Value, String>> {
+        functions::method(of, name, arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::functions::tests::{facts, setting};
+    use consul::Query;
+    use serde_json::json;
+
+    fn fill(text: &str, strict: bool) -> Draft {
+        let row = |id: &str, tag: &str| {
+            json!({"Node": "n", "ID": id, "Address": "10.0.0.1", "Port": 6379, "Tags": [tag], "Status": "passing",
+                   "ServiceMeta": {"role": tag}, "Datacenter": "dc1", "ModifyIndex": 7})
+        };
+        let known =
+            facts(&[(Query::health("redis", true), json!([row("a", "master"), row("b", "replica")]))]);
+        let dialect = Dialect { strict, ..Dialect::default() };
+        match GoTemplate::parse(Path::new("t.ctmpl"), text, &dialect, Arc::new(setting(&[]))) {
+            Ok(template) => template.fill(&known),
+            Err(error) => Draft {
+                text: Err(error),
+                asked: Default::default(),
+                missing: Default::default(),
+                warnings: Default::default(),
+            },
+        }
+    }
+
+    fn text(template: &str) -> Result<String, String> {
+        fill(template, false).text.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_example_in_the_table_gives_what_it_says() {
+        let examples = functions::all().filter(|function| !function.result.is_empty());
+        let wrong: Vec<String> = examples
+            .filter_map(|function| {
+                let found = text(function.example);
+                (found.as_deref() != Ok(function.result)).then(|| {
+                    format!("{}: {found:?} in place of {:?}", function.signature.name, function.result)
+                })
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn services_are_as_in_consul_template_and_say_more() {
+        for (template, expected) in [
+            (
+                r#"{{ range service "redis" }}{{ .ID }}={{ .Address }}:{{ .Port }} {{ end }}"#,
+                "a=10.0.0.1:6379 b=10.0.0.1:6379 ",
+            ),
+            (
+                r#"{{ range service "redis" }}{{ if .Tags.Contains "master" }}{{ .ID }}{{ end }}{{ end }}"#,
+                "a",
+            ),
+            (r#"{{ range service "redis" "tag=replica" }}{{ .ID }}{{ end }}"#, ""),
+            (r#"{{ range service "redis" "meta=role:replica" }}{{ .ID }}{{ end }}"#, "b"),
+            (r#"{{ range service "redis" "tags=master,x" }}{{ .ID }}{{ end }}"#, "a"),
+            (
+                r#"{{ with master "redis" }}{{ .ID }} {{ .Datacenter }} {{ .ModifyIndex }}{{ end }}"#,
+                "a dc1 7",
+            ),
+            (
+                r#"{{ range $role, $all := service "redis" | byMeta "role" }}{{ $role }}{{ len $all }} {{ end }}"#,
+                "master1 replica1 ",
+            ),
+            (r#"{{ (index (service "redis") 0).ServiceMeta.nope }}|"#, "|"),
+            (
+                r#"{{ with index (service "redis") 0 }}{{ .Checks.AggregatedStatus }}{{ .Weights }}{{ end }}"#,
+                "passing{0 0}",
+            ),
+        ] {
+            let draft = fill(template, false);
+            if template.contains("tag=replica") {
+                assert_eq!(draft.missing.len(), 1, "Consul is asked for the tag");
+            }
+            assert_eq!(draft.text.unwrap(), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn errors_are_in_gos_words_with_the_place() {
+        for (template, error) in [
+            (
+                "a\n{{ range service \"redis\" }}{{ .Nope }}{{ end }}",
+                "t.ctmpl:2:30: executing \"\" at <.Nope>: can't evaluate field Nope in type *dependency.HealthService",
+            ),
+            ("{{ nope }}", "t.ctmpl:1: function \"nope\" not defined"),
+            ("{{ secret \"a\" }}", "t.ctmpl:1: secret is not in rolecall: it reads Vault"),
+            ("{{ nomadVar \"a\" }}", "t.ctmpl:1: nomadVar is not in rolecall: it reads Nomad"),
+            (
+                "{{ writeToFile \"a\" }}",
+                "t.ctmpl:1: writeToFile is not in rolecall: a function writes nothing here",
+            ),
+            ("{{ toUpper 1 }}", "t.ctmpl:1:11: executing \"\" at <1>: expected string; found 1"),
+            (
+                "{{ plugin \"true\" }}",
+                "t.ctmpl:1:3: executing \"\" at <plugin \"true\">: error calling plugin: programs are not run",
+            ),
+        ] {
+            let found = text(template).unwrap_err();
+            assert!(found.starts_with(error), "{found}");
+        }
+    }
+
+    #[test]
+    fn what_go_prints_and_nobody_wants_is_an_error_when_strict() {
+        for template in [
+            r#"{{ parseJSON "10000000" }}"#,
+            r#"{{ with parseJSON "{\"b\":1}" }}{{ .a }}{{ end }}"#,
+            r#"{{ parseJSON "null" }}"#,
+            r#"{{ service "redis" }}"#,
+            r#"{{ printf "%d" "x" }}"#,
+            r#"{{ scratch.Get "x" }}"#,
+        ] {
+            assert!(fill(template, false).text.is_ok(), "{template}");
+            let error = fill(template, true).text.unwrap_err();
+            assert!(error.line == 1 && error.column > 0, "{template}: {error}");
+        }
+        assert_eq!(fill(r#"{{ parseJSON "5" }} {{ 7 | divide 2.0 }}"#, true).text.unwrap(), "5 3.5");
+    }
+
+    #[test]
+    fn a_mistake_that_no_answer_mends_does_not_wait_for_answers() {
+        let draft = fill("{{ (key \"a\").Foo }}", false);
+        assert!(draft.text.is_err() && draft.missing.is_empty());
+        let draft = fill("{{ index (service \"web\") 0 }}", false);
+        assert!(draft.text.is_err() && !draft.missing.is_empty(), "it may be well with an answer");
+    }
+
+    #[test]
+    fn maps_that_hold_themselves_end_too() {
+        for template in [
+            r#"{{ $d := sprig_dict }}{{ $_ := sprig_set $d "a" $d }}{{ len (print $d) }}"#,
+            r#"{{ $d := sprig_dict }}{{ $_ := sprig_set $d "a" $d }}{{ toJSON $d }}"#,
+            r#"{{ $d := sprig_dict }}{{ $_ := sprig_set $d "a" $d }}{{ toYAML $d }}{{ toTOML $d }}"#,
+            r#"{{ $d := sprig_dict }}{{ $_ := sprig_set $d "a" $d }}{{ sprig_deepCopy $d }}{{ spew_sdump $d }}"#,
+            r#"{{ $d := sprig_dict }}{{ $e := $d }}{{ range 100000 }}{{ $n := sprig_dict }}{{ $_ := sprig_set $e "a" $n }}{{ $e = $n }}{{ end }}"#,
+            r#"{{ $d := sprig_list }}{{ range 100000 }}{{ $d = sprig_list $d }}{{ end }}"#,
+            r#"{{ $d := sprig_list 1 }}{{ range 64 }}{{ $d = sprig_list $d $d }}{{ end }}{{ toJSON $d }}"#,
+        ] {
+            let _ended = fill(template, false);
+            let _ended = fill(template, true);
+        }
+    }
+}
