@@ -1,6 +1,7 @@
 //! One binary, one link; a module per story.
 
 mod ahead;
+mod away;
 mod bad_answers;
 mod bad_files;
 mod bad_input;
@@ -9,6 +10,7 @@ mod denied;
 mod doctor;
 mod drained;
 mod equivalence;
+mod external;
 mod fenced;
 mod flip;
 mod flips;

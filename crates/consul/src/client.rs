@@ -6,6 +6,7 @@ use crate::{
     backoff::Backoff,
     connection::Connection,
     error::deepest,
+    external,
     login::{self, Granted},
     registration::span,
     settings::Login,
@@ -238,6 +239,26 @@ impl Client {
             }
             _ => Err(reply.refused(asked)),
         }
+    }
+
+    /// Any call; null for an empty answer.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        params: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Value, ClientError> {
+        let asked = format!("{method} {}", path.join("/"));
+        let mut request = self.request(method, self.url(path, params));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let reply = self.send(request, &asked, LOCAL).await?;
+        if !reply.status.is_success() {
+            return Err(reply.refused(&asked));
+        }
+        external::answer(&reply.body).map_err(|e| self.not_consul(&asked, e.to_string()))
     }
 
     async fn put(&self, path: &[&str], body: Option<Value>, limit: Duration) -> Result<(), ClientError> {

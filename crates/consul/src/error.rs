@@ -52,6 +52,9 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// The lease of an entry on an external node is not ours.
+    #[error("the lease of the entry is lost")]
+    LeaseLost,
     /// There is no token yet, since the login does not work.
     #[error("not logged in to Consul: {0}")]
     NotLoggedIn(String),
@@ -86,6 +89,7 @@ impl ClientError {
         match self {
             ClientError::Refused { status: 500, said, .. } => said.contains("does not have associated TTL"),
             ClientError::Refused { status: 404, said, .. } => said.contains("nknown check"),
+            ClientError::LeaseLost => true,
             _ => false,
         }
     }

@@ -1,7 +1,7 @@
 //! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`), what the
 //! bytes mean (`wire`), what both programs agree on (`instance`), the HTTP calls (`client`) with their connections
 //! (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may (`rights`), who answers
-//! (`agents`), and whether all of that is in order (`doctor`).
+//! (`agents`), and whether all of that is in order (`doctor`). `external` is the way without an agent.
 //!
 //! Nothing here knows of processes, Redis or HAProxy.
 
@@ -13,6 +13,7 @@ mod connection;
 pub mod cursor;
 pub mod doctor;
 pub mod error;
+pub mod external;
 pub mod instance;
 pub mod login;
 pub mod query;
@@ -26,6 +27,7 @@ pub mod wire;
 pub use agents::AgentSelf;
 pub use client::{Answer, Client};
 pub use error::ClientError;
+pub use external::External;
 pub use instance::{Instance, Role};
 pub use login::Session;
 pub use query::Query;

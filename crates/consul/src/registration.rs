@@ -1,7 +1,11 @@
 //! What an agent is asked to hold, and what it holds: a service with one TTL check.
 
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 /// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +84,13 @@ pub enum Held {
 }
 
 impl Registration {
-    /// Whether the agent already holds this registration.
+    /// Whether this registration is held already; the order of tags means nothing.
     #[must_use]
     pub fn same_as(&self, held: &HeldService) -> bool {
         let HeldService { id, name, tags, address, port, meta } = held;
-        (id, name, tags, address, port, meta)
-            == (&self.id, &self.name, &self.tags, &self.address, &self.port, &self.meta)
+        let sorted = |tags: &[String]| tags.iter().cloned().collect::<BTreeSet<_>>();
+        (id, name, sorted(tags), address, port, meta)
+            == (&self.id, &self.name, sorted(&self.tags), &self.address, &self.port, &self.meta)
     }
 
     /// Only fields that Consul 1.8 knows: it refuses a body with any other.

@@ -18,6 +18,8 @@ pub struct ConsulSettings {
     pub namespace: Option<String>,
     /// Enterprise admin partition; sent only when set.
     pub partition: Option<String>,
+    /// The external node to register on, through the catalog itself; at the agent when absent.
+    pub external: Option<String>,
     /// ACL token.
     pub token: Option<Secret>,
     /// File with the ACL token; read anew for each call, so that a rotated token is used at once.
@@ -82,6 +84,7 @@ impl ConsulSettings {
             address,
             namespace: set("CONSUL_NAMESPACE").or(section.string("namespace", mistakes)),
             partition: set("CONSUL_PARTITION").or(section.string("partition", mistakes)),
+            external: external(&mut section, env, mistakes),
             token: section.secret("token", mistakes),
             token_file: section.string("token_file", mistakes).map(PathBuf::from),
             login: Login::read(&mut section, mistakes),
@@ -108,6 +111,8 @@ impl ConsulSettings {
             "address": self.address,
             "namespace": self.namespace,
             "partition": self.partition,
+            "mode": if self.external.is_some() { "catalog" } else { "agent" },
+            "node": self.external,
             "token": self.token,
             "token_file": self.token_file,
             "login": self.login.as_ref().map(Login::show),
@@ -188,6 +193,33 @@ fn names_port(url: &str) -> bool {
     authority.rsplit_once(':').is_some_and(|(host, port)| {
         port.parse::<u16>().is_ok() && (!host.contains(':') || host.ends_with(']'))
     })
+}
+
+/// The node of `mode = "catalog"`. Its name must not be that of a node with an agent, which would remove what it does
+/// not know.
+fn external(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> Option<String> {
+    let (mode, node) = (section.string("mode", mistakes), section.string("node", mistakes));
+    match (mode.as_deref(), node) {
+        (Some("catalog"), Some(node)) => Some(node),
+        (Some("catalog"), None) => {
+            let own =
+                ["POD_NAME", "HOSTNAME"].iter().find_map(|name| env.get(*name).filter(|own| !own.is_empty()));
+            if own.is_none() {
+                let why = "is needed for mode = \"catalog\": a name of its own for the node that the entries stand on";
+                section.mistake("node", why, mistakes);
+            }
+            own.map(|own| format!("rolecall-{own}"))
+        }
+        (None | Some("agent"), Some(_)) => {
+            section.mistake("node", "is only for mode = \"catalog\"; an agent has its own node", mistakes);
+            None
+        }
+        (None | Some("agent"), None) => None,
+        (Some(_), _) => {
+            section.mistake("mode", "is \"agent\" or \"catalog\"", mistakes);
+            None
+        }
+    }
 }
 
 fn auth(section: &mut Section, env: Option<String>, mistakes: &mut Mistakes) -> Option<(String, Secret)> {

@@ -2,7 +2,7 @@
 
 use crate::{diagnosis::Witness, several::Answering};
 use consul::{
-    Client, ClientError, Held, Instance, Query, Registration, Right, Status,
+    Client, ClientError, External, Held, Instance, Query, Registration, Right, Status,
     rights::Access::{Read, Write},
 };
 use daemon::clock::Moment;
@@ -56,6 +56,8 @@ pub struct ConsulAgent {
     client: Client,
     service: String,
     looked: Option<Looked>,
+    /// Where there is no agent.
+    external: Option<External>,
     answering: Option<watch::Receiver<Answering>>,
     /// Set once something was registered: from then on, keeping it true comes first.
     registered: OnceLock<()>,
@@ -89,9 +91,17 @@ impl ConsulAgent {
             client,
             service: service.to_owned(),
             looked: None,
+            external: None,
             answering: None,
             registered: OnceLock::new(),
         }
+    }
+
+    /// Writes to an external node instead of an agent.
+    #[must_use]
+    pub fn at(mut self, external: Option<&External>) -> Self {
+        self.external = external.map(|external| external.over(&self.client));
+        self
     }
 
     /// Says nothing good of the instance when it was not looked at for long.
@@ -140,7 +150,11 @@ impl Agent for ConsulAgent {
     async fn register(&self, entry: &Registration) -> Result<(), Refusal> {
         self.one_agent().await?;
         self.recently()?;
-        self.client.register(entry).await.map_err(|e| self.refusal("register", &e))?;
+        let done = match &self.external {
+            Some(external) => external.register(entry).await,
+            None => self.client.register(entry).await,
+        };
+        done.map_err(|e| self.refusal("register", &e))?;
         _ = self.registered.set(());
         Ok(())
     }
@@ -149,15 +163,27 @@ impl Agent for ConsulAgent {
         if status == Status::Passing {
             self.recently()?;
         }
-        self.client.beat(check, status, output).await.map_err(|e| self.refusal("send heartbeats for", &e))
+        let done = match &self.external {
+            Some(external) => external.beat(check, status, output).await,
+            None => self.client.beat(check, status, output).await,
+        };
+        done.map_err(|e| self.refusal("send heartbeats for", &e))
     }
 
     async fn deregister(&self, id: &str) -> Result<(), Refusal> {
-        self.client.deregister(id).await.map_err(|e| self.refusal("deregister", &e))
+        let done = match &self.external {
+            Some(external) => external.deregister(id).await,
+            None => self.client.deregister(id).await,
+        };
+        done.map_err(|e| self.refusal("deregister", &e))
     }
 
     async fn held(&self, id: &str, hash: Option<&str>) -> Result<Held, Refusal> {
-        self.client.held(id, hash).await.map_err(|e| self.refusal("read", &e))
+        let done = match &self.external {
+            Some(external) => external.held(id, hash).await,
+            None => self.client.held(id, hash).await,
+        };
+        done.map_err(|e| self.refusal("read", &e))
     }
 
     async fn instances(&self, service: &str) -> Result<Vec<Instance>, Refusal> {
@@ -187,15 +213,18 @@ impl Agent for ConsulAgent {
 
 /// Names the missing right and the policy that gives it.
 fn denied(deed: &str, service: &str, right: &str) -> String {
-    let policy = match right.split_once(':').map(|(_, level)| level) {
-        Some(level) if level.starts_with("write") => "write",
-        Some(_) => "read",
-        None => return format!("the Consul token may not {deed} service \"{service}\": it needs {right}"),
-    };
-    format!(
-        "the Consul token may not {deed} service \"{service}\": it lacks {right}; \
-         give it the policy service \"{service}\" {{ policy = \"{policy}\" }}"
-    )
+    let rule = right.split_once(':').and_then(|(resource, rest)| {
+        let (level, name) = rest.split_once(" on ").unwrap_or((rest, service));
+        ["read", "write"]
+            .contains(&level)
+            .then(|| format!("{resource} \"{name}\" {{ policy = \"{level}\" }}"))
+    });
+    match rule {
+        Some(rule) => format!(
+            "the Consul token may not {deed} service \"{service}\": it lacks {right}; give it the policy {rule}"
+        ),
+        None => format!("the Consul token may not {deed} service \"{service}\": it needs {right}"),
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +237,9 @@ mod tests {
             denied("register", "redis", "service:write on redis"),
             "the Consul token may not register service \"redis\": it lacks service:write on redis; \
              give it the policy service \"redis\" { policy = \"write\" }"
+        );
+        assert!(
+            denied("register", "redis", "node:write on n1").ends_with("node \"n1\" { policy = \"write\" }")
         );
         assert!(denied("read", "redis", "service:read on redis").ends_with("{ policy = \"read\" }"));
         assert!(

@@ -15,6 +15,7 @@ use config::Finding;
 use consul::{
     Client, Right,
     doctor::{Needs, examine as examine_consul},
+    external::leases,
     rights::Access::{Read, Write},
 };
 use redis::{Value, cmd};
@@ -29,7 +30,11 @@ pub async fn examine(config: &RegisterConfig) -> Vec<Finding> {
     let mut rights: Vec<Right> = config.services.iter().map(|s| Right::service(Write, &s.name)).collect();
     let node = config.services.first().map_or("", |service| &service.id);
     rights.push(Right::node(Read, node));
-    let needs = Needs { rights, agent: true };
+    if let Some(external) = &config.consul.external {
+        rights.extend([Right::node(Write, external), Right::session(external)]);
+        rights.extend(config.services.iter().map(|s| Right::keys(Write, &leases(&s.name))));
+    }
+    let needs = Needs { rights, agent: config.consul.external.is_none() };
     let mut findings = match Client::new(&config.consul) {
         Ok(client) => examine_consul(&client, &needs).await,
         Err(error) => vec![Finding::failed("Consul", error.to_string())],

@@ -25,7 +25,7 @@ use crate::{
     several::Answering,
     status::Board,
 };
-use consul::{Client, Query, Watched};
+use consul::{Client, External, Query, Watched, external::police};
 use daemon::{
     ready::{Awaited, Ready},
     shutdown::Leaving,
@@ -47,6 +47,8 @@ pub struct Service {
     client: Client,
     /// Connections of the heartbeats alone.
     beating: Client,
+    /// Where there is no agent.
+    external: Option<External>,
     answering: watch::Receiver<Answering>,
     address: watch::Sender<Option<String>>,
     /// What somebody told of its role.
@@ -116,10 +118,14 @@ impl Service {
         ];
         let wish = watch::channel(Desired::Undecided).0;
         let outlook = Outlook { belief, desired: wish, glance, history, looked: watch::channel(None).0 };
+        let node = client.settings().external.clone();
+        let who = (config.name.as_str(), config.id.as_str());
+        let external = node.map(|node| External::new(client.clone(), &node, who, config.ttl));
         let service = Service {
             config,
             client,
             beating,
+            external,
             answering,
             address,
             told: watch::channel(None).0,
@@ -161,7 +167,7 @@ impl Service {
             () = overdue(&told, limit / 2) => tracing::warn!(id = who.id, "a request to Consul does not end; leaving without it"),
         }
         let spent = told.borrow().map_or(Duration::ZERO, |told| told.elapsed());
-        let agent = ConsulAgent::new(self.beating.clone(), &me.service);
+        let agent = ConsulAgent::new(self.beating.clone(), &me.service).at(self.external.as_ref());
         leave(&agent, &me, limit.saturating_sub(spent), self.beating.backoff()).await?;
         tracing::info!(id = me.id, "gone from Consul");
         Ok(())
@@ -195,9 +201,11 @@ impl Service {
     ) -> Option<IpAddr> {
         let looked = self.looked();
         let entry_agent = ConsulAgent::new(self.client.clone(), &me.service)
+            .at(self.external.as_ref())
             .only_after(looked.clone())
             .with_one(self.answering.clone());
-        let beat_agent = ConsulAgent::new(self.beating.clone(), &me.service).only_after(looked);
+        let beat_agent =
+            ConsulAgent::new(self.beating.clone(), &me.service).at(self.external.as_ref()).only_after(looked);
         let wish = || self.desired.subscribe();
         let (beats, actual) = (self.beats.subscribe(), self.actual.subscribe());
         let (hellos, heard) = watch::channel(Hellos::default());
@@ -298,8 +306,13 @@ impl Service {
         };
         let agent = ConsulAgent::new(self.client.clone(), &me.service);
         let who = (me.service.as_str(), me.id.as_str());
-        let reading = read_back(&agent, who, &check, catalog, actual, beats, &self.drift);
-        tokio::join!(asking, reading, self.hold(&me.id));
+        let reading = read_back(&agent, who, &check, catalog.clone(), actual, beats, &self.drift);
+        let policing = async {
+            if self.external.is_some() {
+                police(&self.client, &me.service, catalog, me.deregister_critical_after).await;
+            }
+        };
+        tokio::join!(asking, reading, policing, self.hold(&me.id));
         std::future::pending().await
     }
 

@@ -48,10 +48,15 @@ impl Answering {
     }
 }
 
-/// Asks now and again, without end.
+/// Asks now and again, without end; once where no agent is needed.
 pub async fn ask(client: &Client, answering: &watch::Sender<Answering>) {
     let address = &client.settings().address;
     let mut backoff = client.backoff();
+    if client.settings().external.is_some() {
+        // Whoever answers, the catalog is the same.
+        answering.send_replace(Answering::Untold);
+        return;
+    }
     loop {
         let now = match client.agents().await {
             Ok(found) => Answering::after(found),
