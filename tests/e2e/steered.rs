@@ -177,3 +177,32 @@ async fn a_run_that_ends_in_between_converges() -> Outcome {
     }
     Ok(())
 }
+
+/// A server that leaves and comes back while its connections last is the same as before: they go on, and no reload.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_flaps_keeps_its_clients() -> Outcome {
+    let ((one, _first), (two, second)) = (server()?, server()?);
+    let mut front = Front::start(one.number(), Special::default()).await?;
+    let worker = front.worker().await?;
+    let (m, p) = (("m", one.number()), ("p".to_owned(), two.number()));
+    front.say_pool(&[m], std::slice::from_ref(&p));
+    steered(&front, 1).await?;
+    let mut client = TcpStream::connect(front.pool.address())?;
+    client.write_all(b"x")?;
+    client.set_nonblocking(true)?;
+    let _end = until("it to arrive", PATIENCE, async || Ok(second.accept()?)).await?;
+    for round in 1..=3 {
+        front.say_pool(&[m], &[]);
+        let status = steered(&front, 2 * round).await?;
+        assert_eq!(status["leaving_servers"], 1, "{status:#}");
+        front.say_pool(&[m], std::slice::from_ref(&p));
+        let status = steered(&front, 2 * round + 1).await?;
+        assert_eq!(status["leaving_servers"], 0, "{status:#}");
+    }
+    assert!(!is_cut(&client));
+    assert_eq!(front.worker().await?, worker, "it was reloaded");
+    let table = haproxy::command(&front.socket(), "@1 show servers state pool").await?;
+    let row: Vec<_> = table.lines().nth(2).unwrap_or_default().split_whitespace().collect();
+    assert_eq!((row[3], row[5], row[6]), ("p", "2", "0"), "{row:?}");
+    Ok(())
+}

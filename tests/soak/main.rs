@@ -2,6 +2,7 @@
 
 mod equivalence;
 mod flips;
+mod switches;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,15 @@ enum What {
         #[arg(default_value_t = 1000, value_parser = value_parser!(u32).range(10..))]
         times: u32,
     },
+    /// Master switches and scale events under persistent connections, by orders and by reloads
+    Switches {
+        /// How many switches
+        #[arg(default_value_t = 1_000)]
+        switches: u32,
+        /// How many scale events
+        #[arg(default_value_t = 500)]
+        scales: u32,
+    },
 }
 
 #[tokio::main]
@@ -53,6 +63,7 @@ async fn main() -> ExitCode {
 async fn soak(arguments: Arguments) -> Outcome {
     match arguments.what {
         What::Equivalence { pairs, seed } => equivalence::equivalence(pairs, seed).await,
+        What::Switches { switches, scales } => switches::switches(switches, scales).await,
         What::Flips { times } => flips::flips(times as usize).await,
     }
 }

@@ -23,8 +23,10 @@ pub struct Front {
     pub render: Rolecall,
     /// HAProxy, once it is started.
     pub haproxy: Option<Haproxy>,
-    /// Where HAProxy listens.
+    /// Where HAProxy listens, for the servers whose sessions are cut when they go.
     pub bind: Port,
+    /// And for those of the pool, whose sessions are left to end.
+    pub pool: Port,
     consul: Scripted,
     directory: TempDir,
     said: u64,
@@ -52,6 +54,13 @@ defaults
     timeout connect 1s
     timeout client 1h
     timeout server 1h
+frontend also
+    bind POOL
+    default_backend pool
+backend pool
+{{#each (service \"web\")}}{{#if ServiceMeta.pool}}
+    server {{ID}} {{Address}}:{{Port}}
+{{/if}}{{/each}}
 frontend in
     bind BIND
     default_backend out
@@ -59,9 +68,9 @@ frontend in
 {{/if}}{{/each}}
 backend out
     default-server on-marked-down shutdown-sessions
-{{#each (service \"web\")}}
+{{#each (service \"web\")}}{{#unless ServiceMeta.pool}}
     server {{ID}} {{Address}}:{{Port}}
-{{/each}}
+{{/unless}}{{/each}}
 ";
 
 impl Front {
@@ -69,11 +78,12 @@ impl Front {
     pub async fn render(port: u16, special: Special<'_>) -> Outcome<Front> {
         let directory = tempfile::Builder::new().prefix("rolecall-").tempdir()?;
         let home = directory.path();
-        let bind = Port::lease()?;
+        let (bind, pool) = (Port::lease()?, Port::lease()?);
         let template = home.join("haproxy.cfg.hbs");
         let text = TEMPLATE.replace("BIND", &bind.address().to_string());
+        let text = text.replace("POOL", &pool.address().to_string());
         fs::write(&template, text.replace("STATS", &home.join("stats.sock").display().to_string()))?;
-        let consul = Scripted::start(scene(1, vec![("m", "127.0.0.1", port)], "")).await?;
+        let consul = Scripted::start(scene(1, vec![("m", "127.0.0.1", port)], &[], "")).await?;
         let mut config = render_config(consul.address(), home, &template);
         if !special.haproxy.is_empty() {
             config = config.replace("haproxy {\n", &format!("haproxy {{\n    {}\n", special.haproxy));
@@ -91,7 +101,7 @@ impl Front {
         }
         let environment = special.environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         let render = Rolecall::start("render", "render", home, &config, environment)?;
-        Ok(Front { render, haproxy: None, bind, consul, directory, said: 1 })
+        Ok(Front { render, haproxy: None, bind, pool, consul, directory, said: 1 })
     }
 
     /// Starts render and then HAProxy, and waits until it serves.
@@ -114,14 +124,21 @@ impl Front {
     /// From now on Consul says that the one server is there; `more` is put into the configuration's frontend.
     pub fn say(&mut self, address: &str, port: u16, more: &str) {
         self.said += 1;
-        self.consul.play(scene(self.said, vec![("m", address, port)], more));
+        self.consul.play(scene(self.said, vec![("m", address, port)], &[], more));
     }
 
     /// From now on Consul says that these servers are there, each by its name and port.
     pub fn say_all(&mut self, servers: &[(&str, u16)], more: &str) {
         self.said += 1;
         let rows = servers.iter().map(|(name, port)| (*name, "127.0.0.1", *port));
-        self.consul.play(scene(self.said, rows.collect(), more));
+        self.consul.play(scene(self.said, rows.collect(), &[], more));
+    }
+
+    /// From now on Consul says that these servers are there, and those in the pool.
+    pub fn say_pool(&mut self, servers: &[(&str, u16)], pool: &[(String, u16)]) {
+        self.said += 1;
+        let rows = servers.iter().map(|(name, port)| (*name, "127.0.0.1", *port));
+        self.consul.play(scene(self.said, rows.collect(), pool, ""));
     }
 
     /// The process that serves.
@@ -168,16 +185,20 @@ impl Front {
     }
 }
 
-fn scene(index: u64, servers: Vec<(&str, &str, u16)>, more: &str) -> Scene {
-    let row = |(at, (id, address, port)): (usize, (&str, &str, u16))| {
-        // What is added to the text stands there once.
-        let more = if at == 0 { more } else { "" };
+fn scene(index: u64, servers: Vec<(&str, &str, u16)>, pool: &[(String, u16)], more: &str) -> Scene {
+    let row = |id: &str, address: &str, port: u16, meta: serde_json::Value| {
         json!({
             "Node": {"Node": "n", "Address": "10.0.0.1"},
-            "Service": {"ID": id, "Service": "web", "Address": address, "Port": port, "Tags": [], "Meta": {"more": more}},
+            "Service": {"ID": id, "Service": "web", "Address": address, "Port": port, "Tags": [], "Meta": meta},
             "Checks": [],
         })
     };
-    let rows: Vec<_> = servers.into_iter().enumerate().map(row).collect();
+    let mut rows = vec![];
+    for (id, address, port) in servers {
+        // What is added to the text stands there once.
+        let more = if rows.is_empty() { more } else { "" };
+        rows.push(row(id, address, port, json!({ "more": more })));
+    }
+    rows.extend(pool.iter().map(|(id, port)| row(id, "127.0.0.1", *port, json!({ "pool": "yes" }))));
     Scene::Good { index, body: serde_json::Value::from(rows).to_string() }
 }

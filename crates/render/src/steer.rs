@@ -13,6 +13,7 @@ use crate::{
         check::CheckError,
         master::Master,
         order::Order,
+        outline,
         running::Running,
         runtime::{Look, Runtime},
         sessions::{Server, idle},
@@ -21,7 +22,10 @@ use crate::{
     },
 };
 use daemon::clock::unix_millis;
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// When a reload is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct Helm {
     ahead: Vec<(Server, &'static str)>,
     /// What was steered and is not in the file yet, and in which worker.
     live: Option<(u32, String)>,
+    /// What the servers were that were steered out of use in a worker, and may still be there.
+    left: (u32, BTreeMap<Server, Vec<String>>),
 }
 
 /// What was done about a text before its check, and what is left to do.
@@ -115,7 +121,7 @@ impl Helm {
     /// For a HAProxy that reads this file.
     #[must_use]
     pub fn new(master: Master, destination: Destination, policy: Policy, interval: Duration) -> Self {
-        Helm { master, destination, policy, interval, ahead: vec![], live: None }
+        Helm { master, destination, policy, interval, ahead: vec![], live: None, left: Default::default() }
     }
 
     /// Remembers what was steered ahead of a reload that has to wait.
@@ -153,6 +159,7 @@ impl Helm {
             Verdict::Steer(orders) => match self.order(&runtime, &orders, &next, &look, &can).await {
                 Ok(leaving) => {
                     marks.steered = Some(unix_millis());
+                    self.remember(look.pid, &configuration(&before), &next, &can);
                     self.live = Some((look.pid, text.to_owned()));
                     return Ok(Course::Steered { pid: look.pid, orders: orders.len(), leaving, before });
                 }
@@ -184,7 +191,8 @@ impl Helm {
         look: &Look,
         can: &Capabilities,
     ) -> Result<usize, String> {
-        let orders = due(orders, can);
+        let revived = self.revived(orders, look);
+        let orders = due(orders, can, &revived);
         if orders.iter().any(Order::can_wait) && !can.deletes_at_once() {
             let idle = idle(&runtime.connections().await.map_err(|error| error.to_string())?);
             let busy = orders.iter().filter(|order| order.can_wait()).filter_map(Order::server);
@@ -202,6 +210,38 @@ impl Helm {
             Some(what) => Err(format!("steering did not work: {what}; HAProxy said: {}", after.said)),
             None => Ok(drift.len()),
         }
+    }
+
+    /// Remembers what the servers were that left: one that comes back before its last connection ended is still there.
+    fn remember(&mut self, pid: u32, before: &Configuration, next: &Configuration, can: &Capabilities) {
+        if self.left.0 != pid {
+            self.left = (pid, BTreeMap::new());
+        }
+        let name = |server: &outline::Server| (server.proxy.clone(), server.name.clone());
+        let gone =
+            before.outline.servers().filter_map(|server| Some((name(server), server.to_add(can).ok()?)));
+        self.left.1.extend(gone);
+        for server in next.outline.servers() {
+            self.left.1.remove(&name(server));
+        }
+    }
+
+    /// The servers that come back as what they were, to a worker that still has them: they need not be made anew.
+    fn revived(&self, orders: &[Order], look: &Look) -> BTreeSet<Server> {
+        let same = |order: &Order| {
+            let Order::Add { server, address: (ip, port), settings } = order else { return None };
+            let runs = look.running.servers.get(server)?;
+            let (words, id) = match settings.as_slice() {
+                [words @ .., id, number] if id == "id" => (words, Some(number)),
+                words => (words, None),
+            };
+            let was = self.left.1.get(server).filter(|_| self.left.0 == look.pid)?;
+            let same = was == words
+                && (runs.ip, runs.port) == (Some(*ip), *port)
+                && id.is_none_or(|id| *id == runs.id.to_string());
+            same.then(|| server.clone())
+        };
+        orders.iter().filter_map(same).collect()
     }
 
     /// Before a worker is told what the file does not say: a next run must know of it, if this one is killed.
@@ -347,13 +387,17 @@ fn can(look: &Look) -> Capabilities {
 }
 
 /// The orders that are given now: one that only tidies up waits for the next look, unless its server's name is needed.
-fn due(orders: &[Order], can: &Capabilities) -> Vec<Order> {
+/// A revived one is neither deleted nor made.
+fn due(orders: &[Order], can: &Capabilities, revived: &BTreeSet<Server>) -> Vec<Order> {
     let needed = |at: usize| {
         let comes =
             |later: &Order| matches!(later, Order::Add { server, .. } if Some(server) == orders[at].server());
         orders[at + 1..].iter().any(comes)
     };
-    let now = |(at, order): &(usize, &Order)| !order.can_wait() || can.deletes_at_once() || needed(*at);
+    let spared = |order: &Order| matches!(order, Order::Delete(server) | Order::Add { server, .. } | Order::EnableHealth(server) if revived.contains(server));
+    let now = |(at, order): &(usize, &Order)| {
+        !spared(order) && (!order.can_wait() || can.deletes_at_once() || needed(*at))
+    };
     orders.iter().enumerate().filter(now).map(|(_, order)| order.clone()).collect()
 }
 
