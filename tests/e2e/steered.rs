@@ -206,3 +206,59 @@ async fn a_server_that_flaps_keeps_its_clients() -> Outcome {
     assert_eq!((row[3], row[5], row[6]), ("p", "2", "0"), "{row:?}");
     Ok(())
 }
+
+/// A map is a template of its own; the configuration that names it stays as it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_is_filled_anew_without_a_reload() -> Outcome {
+    let (one, _first) = server()?;
+    let special = Special {
+        other: Some((
+            "{{#each (service \"web\")}}{{#if ServiceMeta.pool}}1 pool\n{{/if}}{{/each}}",
+            "ways.map",
+        )),
+        environment: &[("MAP", "yes")],
+        ..Special::default()
+    };
+    let mut front = Front::start(one.number(), special).await?;
+    let worker = front.worker().await?;
+    let path = front.home().join("ways.map").display().to_string();
+    let holds = async |front: &Front, words: &str| {
+        let held = until(format!("the map to hold `{words}`"), PATIENCE, async || {
+            let map = haproxy::command(&front.socket(), &format!("@1 show map {path}")).await?;
+            when(map.contains("1 pool") == (words == "1 pool"), || map.clone())
+        });
+        front.render.part.explain(held.await)
+    };
+    for round in 0..3 {
+        front.say_pool(&[("m", one.number())], &[("p".to_owned(), 61_021)]);
+        holds(&front, "1 pool").await?;
+        front.say_pool(&[("m", one.number())], &[]);
+        holds(&front, "").await?;
+        let status = &front.render.status().await?["templates"][0];
+        assert_eq!(front.worker().await?, worker, "round {round}: {}", status["reload_reasons"]);
+    }
+    // One that comes to hold something else while the text stays.
+    fs::write(&path, "1 pool\n")?;
+    holds(&front, "1 pool").await?;
+    front.applied().await?;
+    assert_eq!(front.worker().await?, worker, "it was reloaded");
+    Ok(())
+}
+
+/// An upstream that empties keeps the servers of before, where the configuration says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_keeps_its_last_servers() -> Outcome {
+    let (one, first) = server()?;
+    let special = Special { haproxy: "min_instances = 1", ..Special::default() };
+    let mut front = Front::start(one.number(), special).await?;
+    let (client, _end) = held(&front, &first).await?;
+    front.say_all(&[], "");
+    let said =
+        |s: &Value| s["templates"][0]["error"].to_string().contains("out would be left with 0 servers");
+    front.render.shows("why nothing was done", PATIENCE, said).await?;
+    assert!(front.names(one.number()) && !is_cut(&client));
+    held(&front, &first).await?;
+    front.say_all(&[("n", one.number())], "");
+    steered(&front, 1).await?;
+    held(&front, &first).await.map(drop)
+}

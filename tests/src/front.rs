@@ -39,6 +39,9 @@ pub struct Special<'a> {
     pub check: Option<&'a str>,
     /// The name of a socket in its folder that render is given for the master's.
     pub master: Option<&'a str>,
+    /// A second template: its text, and the name of its file in the folder, which the configuration may know as
+    /// `FOLDER/NAME`.
+    pub other: Option<(&'a str, &'a str)>,
     /// More of render's `haproxy` block.
     pub haproxy: &'a str,
     /// More of the environment.
@@ -64,6 +67,10 @@ backend pool
 frontend in
     bind BIND
     default_backend out
+    # For a story about a map: its file is the second template's.
+{{#if (eq (envOrDefault \"MAP\" \"\") \"yes\")}}
+    use_backend %[int(1),map_int(FOLDER/ways.map,out)]
+{{/if}}
 {{#each (service \"web\")}}{{#if ServiceMeta.more}}{{ServiceMeta.more}}
 {{/if}}{{/each}}
 backend out
@@ -82,9 +89,19 @@ impl Front {
         let template = home.join("haproxy.cfg.hbs");
         let text = TEMPLATE.replace("BIND", &bind.address().to_string());
         let text = text.replace("POOL", &pool.address().to_string());
+        let text = text.replace("FOLDER", &home.display().to_string());
         fs::write(&template, text.replace("STATS", &home.join("stats.sock").display().to_string()))?;
         let consul = Scripted::start(scene(1, vec![("m", "127.0.0.1", port)], &[], "")).await?;
         let mut config = render_config(consul.address(), home, &template);
+        if let Some((text, name)) = special.other {
+            let source = home.join("other.hbs");
+            fs::write(&source, text)?;
+            let (source, destination) = (source.display(), home.join(name));
+            config.push_str(&format!(
+                "template {{\n  source = \"{source}\"\n  destination = \"{}\"\n}}\n",
+                destination.display()
+            ));
+        }
         if !special.haproxy.is_empty() {
             config = config.replace("haproxy {\n", &format!("haproxy {{\n    {}\n", special.haproxy));
         }

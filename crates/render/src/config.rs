@@ -69,6 +69,8 @@ pub struct HaproxyConfig {
     pub reload: Policy,
     /// The least time between two reloads.
     pub reload_interval: Duration,
+    /// A backend that had so many servers never gets fewer.
+    pub min_instances: usize,
     /// How many old workers may live on; `None` for any number.
     pub max_old_workers: Option<usize>,
 }
@@ -256,6 +258,7 @@ impl TemplateConfig {
                     Policy::Always => "always",
                 },
                 "reload_interval": show_duration(haproxy.reload_interval),
+                "min_instances": haproxy.min_instances,
                 "max_old_workers": haproxy.max_old_workers,
             })),
         })
@@ -273,6 +276,10 @@ impl HaproxyConfig {
         let binary = section.string("binary", mistakes).unwrap_or_else(|| "haproxy".into()).into();
         let reload = section.parsed("reload", policy, mistakes).unwrap_or_default();
         let reload_interval = section.duration("reload_interval", mistakes).unwrap_or(RELOAD_INTERVAL);
+        let min_instances = section
+            .integer("min_instances", 0..=100_000, mistakes)
+            .and_then(|least| least.try_into().ok())
+            .unwrap_or_default();
         let max_old_workers =
             section.integer("max_old_workers", 0..=1_000, mistakes).and_then(|most| most.try_into().ok());
         section.finish(mistakes);
@@ -282,6 +289,7 @@ impl HaproxyConfig {
             binary,
             reload,
             reload_interval,
+            min_instances,
             max_old_workers,
         })
     }

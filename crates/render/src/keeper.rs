@@ -45,6 +45,8 @@ pub struct Keeper {
     pub applied: watch::Sender<Applied>,
     /// What the steward tells: HAProxy runs.
     pub runs: Arc<Notify>,
+    /// The keepers whose HAProxy may read this file too.
+    pub readers: Vec<Arc<Notify>>,
     /// Held until the first text is in place.
     pub awaited: Option<Awaited>,
     /// Print instead of writing.
@@ -276,6 +278,9 @@ impl Keeper {
         }
         let Some(looked) = helm.look_after().await else { return };
         self.report.looked_after(&looked);
+        if looked.other_files {
+            self.memory.wake = Some(Instant::now());
+        }
         if looked.leaving > 0 {
             self.memory.look = Some(Instant::now() + LOOK_SOON);
         }
@@ -301,6 +306,9 @@ impl Keeper {
         let pause = if self.memory.look.is_none() { Duration::ZERO } else { LOOK_SOON };
         self.memory.look = Some(Instant::now() + pause);
         self.report.came(done, marks);
+        if self.helm.is_none() && done != Done::Unchanged {
+            self.readers.iter().for_each(|reader| reader.notify_one());
+        }
         self.applied.send_if_modified(|applied| {
             let before = applied.clone();
             applied.cutting.extend(outline(text).cutting().iter().cloned());

@@ -111,6 +111,7 @@ pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> E
 
     let mut keepers = JoinSet::new();
     let mut statuses = vec![];
+    let runs: Vec<Arc<tokio::sync::Notify>> = config.templates.iter().map(|_| Arc::default()).collect();
     let (all, asked) = watch::channel(questions::Asked::default());
     for (position, (template, parsed)) in config.templates.iter().zip(templates).enumerate() {
         let destination = template.destination.path().display().to_string();
@@ -118,7 +119,10 @@ pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> E
         let report = Report::new(template.source.display().to_string(), destination, metrics.clone());
         statuses.push(report.subscribe());
         let asks = Asks { position, all: all.clone() };
-        let keeper = keeper(&config, template, (parsed, asks), facts.clone(), report, awaited);
+        let mut keeper = keeper(&config, template, (parsed, asks), facts.clone(), report, awaited);
+        keeper.runs = Arc::clone(&runs[position]);
+        let reads = config.templates.iter().zip(&runs).filter(|(other, _)| other.haproxy.is_some());
+        keeper.readers = reads.map(|(_, runs)| Arc::clone(runs)).collect();
         let steward = steward(&config, template, &keeper);
         keepers.spawn(together(keeper.keep(leaving.clone()), steward));
     }
@@ -177,7 +181,13 @@ fn keeper(
         target: Target { destination: template.destination.clone(), reader: reader(template) },
         helm: template.haproxy.as_ref().map(|haproxy| {
             let destination = template.destination.clone();
-            Helm::new(master(haproxy), destination, haproxy.reload, haproxy.reload_interval)
+            Helm::new(
+                master(haproxy),
+                destination,
+                haproxy.reload,
+                haproxy.reload_interval,
+                haproxy.min_instances,
+            )
         }),
         patience: template.wait,
         asks,
@@ -185,6 +195,7 @@ fn keeper(
         report,
         applied: watch::channel(Applied::default()).0,
         runs: Arc::default(),
+        readers: vec![],
         awaited: Some(awaited),
         dry: config.dry,
         once: config.once,

@@ -11,6 +11,7 @@ use crate::{
         ahead::leaving,
         capability::{Capabilities, capabilities},
         check::CheckError,
+        contents::contents,
         master::Master,
         order::Order,
         outline,
@@ -51,6 +52,10 @@ pub struct Helm {
     ahead: Vec<(Server, &'static str)>,
     /// What was steered and is not in the file yet, and in which worker.
     live: Option<(u32, String)>,
+    /// What the files hold that the configuration names, as the worker read them or was told.
+    files: Option<(u32, BTreeMap<String, String>)>,
+    /// A backend that had so many servers never gets fewer.
+    least: usize,
     /// What the servers were that were steered out of use in a worker, and may still be there.
     left: (u32, BTreeMap<Server, Vec<String>>),
 }
@@ -87,6 +92,8 @@ pub struct Looked {
     pub drift: Vec<String>,
     /// Whether it was put right; if not, only a reload can.
     pub mended: bool,
+    /// Whether a file that the configuration names holds something else than before.
+    pub other_files: bool,
     /// Servers out of use that are still there, for their last connections.
     pub leaving: usize,
 }
@@ -120,8 +127,24 @@ impl Course {
 impl Helm {
     /// For a HAProxy that reads this file.
     #[must_use]
-    pub fn new(master: Master, destination: Destination, policy: Policy, interval: Duration) -> Self {
-        Helm { master, destination, policy, interval, ahead: vec![], live: None, left: Default::default() }
+    pub fn new(
+        master: Master,
+        destination: Destination,
+        policy: Policy,
+        interval: Duration,
+        least: usize,
+    ) -> Self {
+        Helm {
+            master,
+            destination,
+            policy,
+            interval,
+            ahead: vec![],
+            live: None,
+            files: None,
+            least,
+            left: Default::default(),
+        }
     }
 
     /// Remembers what was steered ahead of a reload that has to wait.
@@ -139,7 +162,8 @@ impl Helm {
             return Err(Trouble::Refused(why));
         }
         let Some(file) = self.file()? else { return Ok(Course::reload("there was no file before")) };
-        if file == text && self.live.is_none() {
+        self.enough(&file, &next)?;
+        if file == text && self.live.is_none() && !self.other_files(&next) {
             return Ok(Course::Settled);
         }
         let (runtime, look) = match Runtime::find(&self.master).await {
@@ -152,8 +176,16 @@ impl Helm {
             return Ok(self.ahead(&runtime, why.into(), (&file, text), &look, again, marks).await);
         };
         let can = can(&look);
-        let why = match verdict(&configuration(&before), &next, &look.running, &can) {
-            Verdict::Same => return Ok(Course::Steered { pid: look.pid, orders: 0, leaving: 0, before }),
+        let mut live = configuration(&before);
+        if let Some((_, files)) = self.files.take_if(|(pid, _)| *pid == look.pid) {
+            live.files = files;
+        }
+        self.files = Some((look.pid, live.files.clone()));
+        let why = match verdict(&live, &next, &look.running, &can) {
+            Verdict::Same => {
+                self.files = Some((look.pid, next.files));
+                return Ok(Course::Steered { pid: look.pid, orders: 0, leaving: 0, before });
+            }
             Verdict::Steer(_) if self.policy == Policy::Always => "reload = \"always\"".into(),
             Verdict::Steer(_) if again => "a try before it failed".into(),
             Verdict::Steer(orders) => match self.order(&runtime, &orders, &next, &look, &can).await {
@@ -161,6 +193,7 @@ impl Helm {
                     marks.steered = Some(unix_millis());
                     self.remember(look.pid, &configuration(&before), &next, &can);
                     self.live = Some((look.pid, text.to_owned()));
+                    self.files = Some((look.pid, next.files));
                     return Ok(Course::Steered { pid: look.pid, orders: orders.len(), leaving, before });
                 }
                 Err(why) => why,
@@ -168,6 +201,30 @@ impl Helm {
             Verdict::Reload(why) | Verdict::Refuse(why) => why,
         };
         Ok(self.ahead(&runtime, why, (&before, text), &look, again, marks).await)
+    }
+
+    /// Whether a file that the text names holds something else than the worker knows.
+    fn other_files(&self, next: &Configuration) -> bool {
+        self.files.as_ref().is_some_and(|(_, files)| {
+            next.files.iter().any(|(name, is)| files.get(name).is_some_and(|was| was != is))
+        })
+    }
+
+    /// An upstream that empties is more often a mistake than the truth.
+    fn enough(&self, file: &str, next: &Configuration) -> Result<(), Trouble> {
+        let counts = |outline: &outline::Outline| -> BTreeMap<String, usize> {
+            outline.proxies().iter().map(|(name, proxy)| (name.clone(), proxy.servers.len())).collect()
+        };
+        let had = counts(&Configuration::new(file).outline);
+        let few = counts(&next.outline)
+            .into_iter()
+            .find(|(name, has)| *has < self.least && had.get(name).is_some_and(|had| *had >= self.least));
+        few.map_or(Ok(()), |(name, has)| {
+            Err(Trouble::Refused(format!(
+                "{name} would be left with {has} servers, and min_instances is {}; those of before stay",
+                self.least
+            )))
+        })
     }
 
     /// What the worker runs: what was steered there, or what it read. `None` when that is not certain.
@@ -350,7 +407,11 @@ impl Helm {
         let (left, wrong): (Vec<Drift>, _) = drift(&look.running, &want.outline, &can)
             .into_iter()
             .partition(|drift| !drift.orders.is_empty() && drift.orders.iter().all(Order::can_wait));
-        let mut looked = Looked { leaving: left.len(), mended: true, ..Looked::default() };
+        if self.files.as_ref().is_none_or(|(pid, _)| *pid != look.pid) {
+            self.files = Some((look.pid, want.files.clone()));
+        }
+        let other_files = self.other_files(&want);
+        let mut looked = Looked { leaving: left.len(), mended: true, other_files, ..Looked::default() };
         if !left.is_empty() {
             looked.leaving -= tidy(&runtime, left).await;
         }
@@ -378,7 +439,9 @@ impl Helm {
 
 /// A text with the files that it names, as they are now.
 fn configuration(text: &str) -> Configuration {
-    Configuration::new(text)
+    let mut configuration = Configuration::new(text);
+    configuration.files = contents(&configuration.outline);
+    configuration
 }
 
 /// What the version can do; one that cannot be read is taken for the oldest that is known.

@@ -102,7 +102,9 @@ impl Runtime {
     async fn transact(&self, order: &Order, commands: Vec<String>) -> Result<(), SocketError> {
         let mut version = String::new();
         for command in commands {
-            let line = format!("{}{}", self.prefix, command.replace(VERSION, &version));
+            // The end of a line is added to each; one more would be a command of its own.
+            let command = command.strip_suffix('\n').unwrap_or(&command).replace(VERSION, &version);
+            let line = format!("{}{command}", self.prefix);
             let said = self.socket.ask_within(&line, LONG).await?;
             if let Some((_, number)) = said.split_once("New version created: ") {
                 version = format!("@{}", number.split_whitespace().next().unwrap_or_default());
