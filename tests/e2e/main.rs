@@ -37,4 +37,5 @@ mod sigterm;
 mod steered;
 mod sweeps;
 mod systemd;
+mod traps;
 mod unruly;

@@ -163,7 +163,12 @@ struct Run<'a> {
 impl Run<'_> {
     /// Brings one process from the first text to the second, and compares; the process to go on with is returned.
     async fn pair(&mut self, steered: Alone, name: &str, texts: (&str, &str), map: &str) -> Outcome<Alone> {
-        let (verdict, commands) = self.verdict(&steered, texts, map).await?;
+        let replaced = self.folder.join("replaced");
+        fs::write(&replaced, map)?;
+        let replaced = [format!("{}={}", self.map, replaced.display())];
+        let step = Step { version: &self.version, folder: self.folder, replaced: &replaced };
+        let (verdict, commands) = step.verdict(&steered.socket, texts.0, texts.1).await?;
+        when(!verdict.starts_with("refused: "), || verdict.clone())?;
         fs::write(&self.map, map)?;
         let fresh = Alone::start(self.program, self.folder, name, texts.1).await?;
         if verdict.starts_with("reload: ") {
@@ -186,32 +191,39 @@ impl Run<'_> {
         })?;
         Ok(steered)
     }
+}
 
+/// A step from one text to another, and who says what it needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// HAProxy's version.
+    pub version: &'a str,
+    /// Where the texts are laid down.
+    pub folder: &'a Path,
+    /// `NAME=FILE` for each file that the texts name and that changes.
+    pub replaced: &'a [String],
+}
+
+impl Step<'_> {
     /// What `rolecall render diff` says, and the commands that it gives.
-    async fn verdict(
-        &self,
-        steered: &Alone,
-        texts: (&str, &str),
-        map: &str,
-    ) -> Outcome<(String, Vec<String>)> {
+    pub async fn verdict(&self, socket: &Path, from: &str, to: &str) -> Outcome<(String, Vec<String>)> {
         let file = |name: &str, text: &str| -> Outcome<PathBuf> {
             let path = self.folder.join(name);
             fs::write(&path, text)?;
             Ok(path)
         };
-        let running = file("running", &command(&steered.socket, "show servers state").await?)?;
-        let replaced = file("replaced", map)?;
+        let running = file("running", &command(socket, "show servers state").await?)?;
         let said = Command::new(binary()?)
-            .args(["render", "diff", "--commands", "--haproxy-version", &self.version, "--running"])
+            .args(["render", "diff", "--commands", "--haproxy-version", self.version, "--running"])
             .arg(running)
-            .arg("--replaced")
-            .arg(format!("{}={}", self.map, replaced.display()))
-            .args([file("old.cfg", texts.0)?, file("new.cfg", texts.1)?])
+            .args(self.replaced.iter().flat_map(|replaced| ["--replaced", replaced]))
+            .args([file("old.cfg", from)?, file("new.cfg", to)?])
             .stdin(Stdio::null())
             .output()
             .await?;
         let verdict = String::from_utf8_lossy(&said.stderr).into_owned();
-        when(said.status.success(), || verdict.clone())?;
+        // 1 for a text that is refused.
+        when(matches!(said.status.code(), Some(0 | 1)), || verdict.clone())?;
         Ok((verdict, commands(&String::from_utf8_lossy(&said.stdout))))
     }
 }

@@ -52,7 +52,9 @@ pub async fn seen(socket: &Path, map: &str) -> Outcome<Seen> {
         for column in ["slim", "weight", "act", "bck", "status", "check_rise", "check_fall", "algo", "cookie"]
         {
             if !out || !(column == "weight" || column.starts_with("check_")) {
-                counts.push(format!("{column}={}", row.get(column).unwrap_or(&"")));
+                // `UP 1/3`: one check failed, as happens on a busy machine.
+                let value = row.get(column).and_then(|value| value.split(' ').next()).unwrap_or_default();
+                counts.push(format!("{column}={value}"));
             }
         }
     }

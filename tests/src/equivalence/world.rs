@@ -191,7 +191,7 @@ impl World {
     /// The text, with blanks and comments by chance; the map is in this file.
     pub fn text(&self, rng: &mut Rng, map: &str) -> String {
         let mut text = format!(
-            "# {}\ndefaults plain\n    mode tcp\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    \
+            "# {}\ndefaults plain\n    mode tcp\n    timeout connect 1s\n    timeout client 9s\n    timeout server 9s\n    timeout check 5s\n    \
              retries {}\ndefaults checked from plain\n    default-server check inter 250ms\ndefaults last from plain\n",
             rng.u32(..),
             self.retries
