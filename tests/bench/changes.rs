@@ -8,7 +8,8 @@ use serde_json::Value;
 use tests::{Outcome, PATIENCE, Shape, Stack, resident_mb, unix_ms, until, when};
 use tokio::time::Instant;
 
-const SHAPE: Shape = Shape { redis: 3, sentinels: 0, more: "\n# {{keyOrDefault \"bench\" \"\"}}\n" };
+const SHAPE: Shape =
+    Shape { redis: 3, sentinels: 0, lock: false, more: "\n# {{keyOrDefault \"bench\" \"\"}}\n" };
 /// Enough for a 95th percentile that one hiccup does not decide.
 const CHANGES: usize = 100;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tests::{Outcome, PATIENCE, Shape, Stack, haproxy::Process, redis, until, when};
 
-const SHAPE: Shape = Shape { redis: 3, sentinels: 0, more: "\nbackend {{keyOrDefault \"more\" \"more\"}}\n" };
+const SHAPE: Shape =
+    Shape { redis: 3, sentinels: 0, lock: false, more: "\nbackend {{keyOrDefault \"more\" \"more\"}}\n" };
 const A_SECOND: Duration = Duration::from_secs(1);
 
 async fn old_workers(stack: &Stack) -> Outcome<Vec<Process>> {

@@ -3,7 +3,8 @@
 use serde_json::Value;
 use tests::{Outcome, PATIENCE, Shape, Stack};
 
-const SHAPE: Shape = Shape { redis: 1, sentinels: 0, more: "\n{{keyOrDefault \"more\" \"\"}}\n" };
+const SHAPE: Shape =
+    Shape { redis: 1, sentinels: 0, lock: false, more: "\n{{keyOrDefault \"more\" \"\"}}\n" };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_configuration_leaves_the_old_one() -> Outcome {

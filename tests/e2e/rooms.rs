@@ -12,7 +12,7 @@ const DECIDING: [(&str, &[&str]); 5] = [
         "config",
         &["duration.rs", "hcl.rs", "json.rs", "layers.rs", "loose.rs", "section.rs", "similar.rs", "tree.rs"],
     ),
-    ("consul", &["cursor.rs", "error.rs", "instance.rs", "query.rs", "rights.rs", "wire.rs"]),
+    ("consul", &["cursor.rs", "election.rs", "error.rs", "instance.rs", "query.rs", "rights.rs", "wire.rs"]),
     (
         "gotemplate",
         &[
@@ -44,6 +44,7 @@ const DECIDING: [(&str, &[&str]); 5] = [
             "pulse.rs",
             "role.rs",
             "role/ballot.rs",
+            "role/own_word.rs",
             "sentinel/hello.rs",
             "sentinel/mod.rs",
             "sentinel/reply.rs",

@@ -32,15 +32,19 @@ pub struct Shape {
     pub redis: usize,
     /// Sentinels: three, or none.
     pub sentinels: usize,
+    /// Whether there is an epoch pointer.
+    pub lock: bool,
     /// What is added to the end of the shipped template.
     pub more: &'static str,
 }
 
 impl Shape {
     /// A master and a replica without sentinels: what most stories need.
-    pub const PAIR: Shape = Shape { redis: 2, sentinels: 0, more: "" };
+    pub const PAIR: Shape = Shape { redis: 2, sentinels: 0, lock: false, more: "" };
+    /// The same with an epoch pointer in Consul.
+    pub const LOCKED: Shape = Shape { lock: true, ..Shape::PAIR };
     /// What people run: three of each.
-    pub const WHOLE: Shape = Shape { redis: 3, sentinels: 3, more: "" };
+    pub const WHOLE: Shape = Shape { redis: 3, sentinels: 3, lock: false, more: "" };
 }
 
 /// Everything that runs. The fields end in the order in which they stand here.
@@ -118,7 +122,11 @@ impl Stack {
         for (number, redis) in redis.iter().enumerate() {
             let id = format!("{SERVICE}-{number}");
             let agent = island_agent.as_ref().filter(|_| number == 0).unwrap_or(&agent);
-            let config = register_config_at(&agent.address(), &id, redis.at(), &named);
+            let mut config = register_config_at(&agent.address(), &id, redis.at(), &named);
+            if shape.lock {
+                let lock = "lock {\n    prefix = \"rolecall\"\n  }\n  probe";
+                config = config.replacen("probe", lock, 1);
+            }
             registers.push(Rolecall::start_at(
                 redis.host,
                 "register",

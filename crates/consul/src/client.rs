@@ -261,6 +261,15 @@ impl Client {
         external::answer(&reply.body).map_err(|e| self.not_consul(&asked, e.to_string()))
     }
 
+    /// Writes a key if it was last written at `index` (0: if it does not exist); false when somebody else did meanwhile.
+    pub async fn compare_and_set(&self, key: &str, value: &str, index: u64) -> Result<bool, ClientError> {
+        let path: Vec<&str> = std::iter::once("kv").chain(key.split('/')).collect();
+        let (asked, index) = (format!("PUT kv/{key}"), index.to_string());
+        let request = self.request(Method::PUT, self.url(&path, &[("cas", &index)])).body(value.to_owned());
+        let reply = self.send(request, &asked, LOCAL).await?;
+        if reply.status.is_success() { Ok(reply.text().trim() == "true") } else { Err(reply.refused(&asked)) }
+    }
+
     async fn put(&self, path: &[&str], body: Option<Value>, limit: Duration) -> Result<(), ClientError> {
         let asked = format!("PUT {}", path.join("/"));
         let mut request = self.request(Method::PUT, self.url(path, &[]));

@@ -1,5 +1,6 @@
-//! What `register` writes and `render` reads: the role tag, the meta keys, and which of several masters counts.
+//! What `register` writes and `render` reads: the role tag and the meta keys.
 
+use crate::election::Epoch;
 use std::{collections::BTreeMap, fmt};
 
 /// What an instance is.
@@ -46,6 +47,8 @@ pub mod meta {
     pub const SAYS: &str = "says";
     /// The epoch in which this instance became master: a decimal number.
     pub const EPOCH: &str = "epoch";
+    /// How often epochs began anew: a decimal number; not there before the first time.
+    pub const GENERATION: &str = "generation";
     /// [`MANY`](super::MANY) where several instances may be master at once.
     pub const CARDINALITY: &str = "cardinality";
     /// Redis' run id: changes when the process restarts.
@@ -82,6 +85,8 @@ pub struct Instance {
     pub meta: BTreeMap<String, String>,
     /// Worst of the checks: passing, warning, critical or maintenance.
     pub status: String,
+    /// Consul's index of the last time that the service was written.
+    pub written: u64,
 }
 
 impl Instance {
@@ -114,35 +119,14 @@ impl Instance {
 
     /// The epoch under which it was named master; `None` when unknown, which counts below every known epoch.
     #[must_use]
-    pub fn epoch(&self) -> Option<u64> {
-        self.meta.get(meta::EPOCH).and_then(|epoch| epoch.parse().ok())
+    pub fn epoch(&self) -> Option<Epoch> {
+        Epoch::of(&self.meta)
     }
-}
 
-/// Who of several that claim to be master is believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Election {
-    /// Nobody claims.
-    None,
-    /// The position of the one to believe.
-    One(usize),
-    /// The service may have several, and has these.
-    Many(Vec<usize>),
-    /// Several claim with the same highest epoch: to believe any of them may lose writes, so none is believed.
-    Tie(Vec<usize>),
-}
-
-/// Elects the claim with the highest epoch among `claims`; all of them where each says that there may be several.
-#[must_use]
-pub fn elect(claims: &[&Instance]) -> Election {
-    if !claims.is_empty() && claims.iter().all(|claim| claim.is_one_of_many()) {
-        return Election::Many((0..claims.len()).collect());
-    }
-    let Some(highest) = claims.iter().map(|claim| claim.epoch()).max() else { return Election::None };
-    let first: Vec<usize> = (0..claims.len()).filter(|&n| claims[n].epoch() == highest).collect();
-    match first.as_slice() {
-        [one] => Election::One(*one),
-        _ => Election::Tie(first),
+    /// Kubernetes' id of its pod.
+    #[must_use]
+    pub fn pod_uid(&self) -> Option<&str> {
+        self.meta.get(meta::POD_UID).map(String::as_str)
     }
 }
 
@@ -159,6 +143,7 @@ mod tests {
             port: 6379,
             meta: facts.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             status: "passing".into(),
+            written: 0,
         }
     }
 
@@ -181,35 +166,6 @@ mod tests {
             let facts: Vec<_> = role.map(|role| (meta::ROLE, role)).into_iter().collect();
             let row = instance(tags, &facts);
             assert_eq!((row.claims_master(), row.claims_replica()), (master, replica), "{tags:?} {role:?}");
-        }
-    }
-
-    #[test]
-    fn many_masters_are_fine_where_all_of_them_say_so() {
-        let one = instance(&["primary"], &[]);
-        let many = instance(&["primary"], &[(meta::CARDINALITY, MANY)]);
-        assert_eq!(elect(&[&many, &many]), Election::Many(vec![0, 1]));
-        assert_eq!(elect(&[&many, &one]), Election::Tie(vec![0, 1]), "a mixed service may have one");
-        assert_eq!(elect(&[]), Election::None);
-    }
-
-    #[test]
-    fn the_highest_epoch_is_believed() {
-        let claim = |epoch: Option<&str>| {
-            let facts: Vec<_> = epoch.map(|epoch| (meta::EPOCH, epoch)).into_iter().collect();
-            instance(&["master"], &facts)
-        };
-        for (epochs, elected) in [
-            (vec![], Election::None),
-            (vec![None], Election::One(0)),
-            (vec![Some("3"), Some("12")], Election::One(1)),
-            (vec![Some("3"), None], Election::One(0)),
-            (vec![Some("3"), Some("nonsense")], Election::One(0)),
-            (vec![None, None], Election::Tie(vec![0, 1])),
-            (vec![Some("3"), Some("4"), Some("4")], Election::Tie(vec![1, 2])),
-        ] {
-            let claims: Vec<_> = epochs.iter().map(|e| claim(*e)).collect();
-            assert_eq!(elect(&claims.iter().collect::<Vec<_>>()), elected, "{epochs:?}");
         }
     }
 }

@@ -146,6 +146,7 @@ pub fn instance(row: &Value) -> Instance {
             .map(|(k, v)| (k.clone(), strings(v)))
             .collect(),
         status: text(row, "Status"),
+        written: row["ModifyIndex"].as_u64().unwrap_or_default(),
     }
 }
 
@@ -168,6 +169,7 @@ fn health_row(raw: &Value) -> Value {
         "Checks": checks.as_array().cloned().unwrap_or_default(),
         "Status": aggregate(checks.as_array().map_or(&[], Vec::as_slice)),
         "Port": service["Port"].as_u64().unwrap_or_default(),
+        "ModifyIndex": service["ModifyIndex"].as_u64().unwrap_or_default(),
         "Weights": {
             "Passing": service["Weights"]["Passing"].as_u64().unwrap_or(1),
             "Warning": service["Weights"]["Warning"].as_u64().unwrap_or(1),
@@ -321,7 +323,7 @@ mod tests {
         assert_eq!(rows[1]["Tags"], json!(["master", "v7"]));
         assert_eq!(rows[1]["Status"], "warning");
         let instances = instances(&rows);
-        assert_eq!((instances[1].epoch(), instances[1].claims_master()), (Some(4), true));
+        assert_eq!((instances[1].epoch(), instances[1].claims_master()), (Some(4.into()), true));
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub struct ServiceConfig {
     pub words: Words,
     /// Whether several instances may be master at once.
     pub many: bool,
+    /// Under which prefix of Consul's keys the epoch pointer is; none by default.
+    pub lock: Option<String>,
     /// How long Consul believes a heartbeat.
     pub ttl: Duration,
     /// After how long in critical Consul removes the entry by itself.
@@ -161,9 +163,10 @@ impl ServiceConfig {
         if many && probe.sentinel().is_some() {
             section.mistake("cardinality", "is \"many\", yet Sentinel keeps one master", mistakes);
         }
+        let lock = lock(&mut section, many, mistakes);
         section.finish(mistakes);
         let id = id.unwrap_or_default();
-        Self { name, id, address, port, tags, meta, words, many, ttl, deregister_critical_after, probe }
+        Self { name, id, address, port, tags, meta, words, many, lock, ttl, deregister_critical_after, probe }
     }
 }
 
@@ -201,6 +204,25 @@ fn words(section: &mut Section, default: Words, mistakes: &mut Mistakes) -> Word
     Words { primary, replica }
 }
 
+/// The prefix of the epoch pointer.
+fn lock(section: &mut Section, many: bool, mistakes: &mut Mistakes) -> Option<String> {
+    let mut block = section.block("lock", mistakes)?;
+    let has_prefix = block.has("prefix");
+    let prefix = block.string("prefix", mistakes);
+    let why = match prefix.as_deref() {
+        None if has_prefix => None,
+        None => Some("is needed: the beginning of the key that names the master, such as \"rolecall/prod\""),
+        Some(prefix) if prefix.trim_matches('/').is_empty() => Some("must not be empty"),
+        Some(_) if many => Some("names one master, yet cardinality is \"many\""),
+        Some(_) => None,
+    };
+    if let Some(why) = why {
+        block.mistake("prefix", why, mistakes);
+    }
+    block.finish(mistakes);
+    prefix.map(|prefix| prefix.trim_matches('/').to_owned())
+}
+
 /// Whether there may be many masters; there is one unless chosen.
 fn cardinality(section: &mut Section, mistakes: &mut Mistakes) -> bool {
     let read = |word: &str| match word {
@@ -213,11 +235,12 @@ fn cardinality(section: &mut Section, mistakes: &mut Mistakes) -> bool {
 
 /// The limits of Consul's agent, which refuses the whole registration otherwise.
 fn facts(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
-    const OURS: [&str; 10] = [
+    const OURS: [&str; 11] = [
         meta::ROLE,
         meta::SAYS,
         meta::CARDINALITY,
         meta::EPOCH,
+        meta::GENERATION,
         meta::RUN_ID,
         meta::POD,
         meta::POD_UID,

@@ -131,6 +131,7 @@ mod tests {
             port: 6379,
             meta: [(meta::RUN_ID.to_owned(), run_id.to_owned())].into(),
             status: "passing".into(),
+            written: 0,
         }
     }
 

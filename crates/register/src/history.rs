@@ -51,7 +51,7 @@ impl History {
             at_ms,
             was: name(before),
             role: name(after),
-            epoch: after.epoch,
+            epoch: after.epoch.map(|epoch| epoch.number),
             why: after.why.clone(),
         });
         if self.changes.len() > MOST {

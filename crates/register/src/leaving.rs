@@ -152,6 +152,7 @@ mod tests {
             port: 6379,
             meta: [].into(),
             status: "passing".into(),
+            written: 0,
         };
         agent.ghosts(vec![row("10.0.0.99")]);
         assert_eq!(go(&agent).await, Ok(()), "another pod's entry is not ours");

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`probe`] | looks at the instance: asks a Redis for its `ROLE`, or another system in its way, |
 //! | [`sentinel`] | asks whom the Sentinels name, and in which epoch; |
+//! | [`pointer`] | keeps the last epoch and its holder in Consul's KV; |
 //! | [`role`] | believes: sightings become a role and an epoch; |
 //! | [`plan`] | wishes: a belief becomes what Consul should say, and what to do about what it says; |
 //! | [`drain`] | lets the wish pass, or takes it out of service on order; |
@@ -38,6 +39,7 @@ mod memory;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod pointer;
 pub mod probe;
 pub mod pulse;
 pub mod readback;

@@ -172,6 +172,7 @@ impl Agent for Memory {
             port: entry.port,
             meta: entry.meta.clone(),
             status: entry.check.status.word().into(),
+            written: 0,
         });
         Ok(ours.chain(inside.ghosts.iter().cloned()).collect())
     }

@@ -115,7 +115,7 @@ impl Collector for Boards {
         let out = &mut out;
         self.roles(out)?;
         let epoch = ("epoch", "The epoch in which the instance became master");
-        self.each(out, Gauge, epoch, |board| board.belief.borrow().epoch.map(|epoch| epoch as f64))?;
+        self.each(out, Gauge, epoch, |board| board.belief.borrow().epoch.map(|epoch| epoch.number as f64))?;
         let up = ("probe_success", "1 if the last look succeeded");
         self.each(out, Gauge, up, |board| {
             let glance = board.glance.borrow();

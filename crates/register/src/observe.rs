@@ -3,11 +3,12 @@
 use crate::{
     history::History,
     plan::{Desired, Identity, desired},
+    pointer::Sight,
     probe::Probe,
-    role::{Belief, Claim, Evidence, Names, Sighting},
+    role::{Belief, Evidence, Names, Sighting},
     sentinel::{Report, hello::Hellos},
 };
-use consul::{Instance, Watched, instance::meta, wire};
+use consul::{Watched, wire};
 use daemon::clock::{Moment, unix_millis};
 use std::time::Duration;
 use tokio::{
@@ -54,12 +55,21 @@ pub struct Witnesses {
     pub hellos: watch::Receiver<Hellos>,
     /// The service's rows in the catalog.
     pub catalog: watch::Receiver<Watched>,
+    /// The epoch pointer, where there is one.
+    pub pointer: Option<watch::Receiver<Watched>>,
 }
 
 impl Witnesses {
     async fn changed(&mut self) {
         // A witness that is gone says nothing new.
+        let pointer = async {
+            match &mut self.pointer {
+                Some(pointer) => pointer.changed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            Ok(()) = pointer => {}
             Ok(()) = self.report.changed() => {}
             Ok(()) = self.hellos.changed() => {}
             Ok(()) = self.catalog.changed() => {}
@@ -70,20 +80,13 @@ impl Witnesses {
     fn evidence(&mut self, me: &Identity) -> Evidence {
         let catalog = self.catalog.borrow_and_update();
         let rows = catalog.value.as_deref().map(wire::instances).unwrap_or_default();
-        let mine = rows.iter().find(|row| row.id == me.id && row.claims_master());
-        let own = mine.and_then(|row| Some((row.meta.get(meta::RUN_ID)?.clone(), row.epoch()?)));
-        let other = |row: &&Instance| row.id != me.id && !me.many && row.claims_master();
-        let claim = |row: &Instance| Some(Claim { epoch: row.epoch()?, who: row.id.clone() });
-        let latest = rows.iter().filter(other).filter_map(claim).max();
-        let passing = rows.iter().filter(other).filter(|row| row.status == "passing");
-        let rival = passing.filter_map(claim).max();
+        let heard = self.pointer.as_mut().map(|pointer| pointer.borrow_and_update().clone());
+        let pointer = heard.as_ref().map(Sight::of).unwrap_or_default();
         Evidence {
             report: self.report.borrow_and_update().clone(),
             hellos: self.hellos.borrow_and_update().clone(),
-            rival,
-            latest,
-            own,
             unread: catalog.value.is_none() && catalog.trouble.is_none(),
+            ..Evidence::of(&me.id, me.many, &rows, pointer)
         }
     }
 }
@@ -256,6 +259,7 @@ mod tests {
                 report: reports,
                 hellos: watch::channel(Hellos::default()).1,
                 catalog: watch::channel(Watched::default()).1,
+                pointer: None,
             };
             observe(probe, Duration::from_millis(200), &me(), &names, witnesses, &out, |_| {}).await;
         });

@@ -74,7 +74,8 @@ pub fn desired(me: &Identity, belief: &Belief) -> Desired {
         (meta::ROLE, belief.standing.word().map(str::to_owned)),
         (meta::SAYS, Some(belief.word.clone()).filter(|word| !word.is_empty())),
         (meta::CARDINALITY, me.many.then(|| MANY.to_owned())),
-        (meta::EPOCH, epoch.map(|epoch| epoch.to_string())),
+        (meta::EPOCH, epoch.map(|epoch| epoch.number.to_string())),
+        (meta::GENERATION, (belief.generation > 0).then(|| belief.generation.to_string())),
         (meta::RUN_ID, belief.run_id().map(str::to_owned)),
     ];
     meta.extend(facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));

@@ -8,10 +8,18 @@
 //! witness against it.
 
 mod ballot;
+mod own_word;
 
-use crate::sentinel::{Place, Report, hello::Hellos};
+use crate::{
+    pointer::Sight,
+    sentinel::{Place, Report, hello::Hellos},
+};
 use ballot::Ballot;
-use consul::Role;
+use consul::{
+    Instance, Role,
+    election::{Epoch, generation},
+    instance::meta,
+};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
@@ -64,19 +72,60 @@ pub struct Evidence {
     pub hellos: Hellos,
     /// The highest epoch in which another instance of the service is registered as master and passing.
     pub rival: Option<Claim>,
-    /// The same whether it passes or not.
+    /// The highest epoch in which another instance was ever seen as master: in the catalog in whatever state, or by the
+    /// pointer.
     pub latest: Option<Claim>,
     /// The crown that this instance still has in the catalog, from before this program started: its run id and epoch.
-    pub own: Option<(String, u64)>,
+    pub own: Option<(String, Epoch)>,
+    /// The highest epoch in which this instance was ever seen as master, there or by the pointer.
+    pub mine: Option<Epoch>,
+    /// How often epochs began anew, by the catalog and the pointer.
+    pub generation: u64,
+    /// The epoch pointer.
+    pub pointer: Sight,
+    /// By which id the pointer would name this instance.
+    pub id: String,
     /// Whether the catalog has not been read yet, nor found to be out of reach.
     pub unread: bool,
+}
+
+impl Evidence {
+    /// What the catalog's rows and the pointer say, to the instance `id`. Where there may be many masters, nobody's claim
+    /// is another's business.
+    #[must_use]
+    pub fn of(id: &str, many: bool, rows: &[Instance], pointer: Sight) -> Evidence {
+        let claims = |row: &&Instance| !many && row.claims_master();
+        let (own, others): (Vec<&Instance>, Vec<&Instance>) =
+            rows.iter().filter(claims).partition(|row| row.id == id);
+        let claim = |row: &&Instance| Some(Claim { epoch: row.epoch()?, who: row.id.clone() });
+        let named = pointer.pointer().and_then(|pointer| Some((pointer.epoch, pointer.holder.as_ref()?)));
+        let by_pointer = |mine: bool| named.filter(move |(_, holder)| (holder.id == id) == mine);
+        let former = by_pointer(false).map(|(epoch, holder)| Claim { epoch, who: holder.id.clone() });
+        let crown = |row: &&Instance| Some((row.meta.get(meta::RUN_ID)?.clone(), row.epoch()?));
+        let generations = rows.iter().map(|row| generation(&row.meta));
+        let generation = generations.chain(pointer.pointer().map(|pointer| pointer.epoch.generation)).max();
+        Evidence {
+            rival: others.iter().filter(|row| row.status == "passing").filter_map(claim).max(),
+            latest: others.iter().filter_map(claim).chain(former).max(),
+            own: own.iter().find_map(crown),
+            mine: own
+                .iter()
+                .filter_map(|row| row.epoch())
+                .chain(by_pointer(true).map(|(epoch, _)| epoch))
+                .max(),
+            generation: generation.unwrap_or_default(),
+            pointer,
+            id: id.to_owned(),
+            ..Evidence::default()
+        }
+    }
 }
 
 /// Somebody's claim to be master.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// In which epoch.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// Who, for people.
     pub who: String,
 }
@@ -132,7 +181,9 @@ pub struct Belief {
     /// Why, for people.
     pub why: String,
     /// The epoch in which it was crowned.
-    pub epoch: Option<u64>,
+    pub epoch: Option<Epoch>,
+    /// How often epochs began anew, as far as known.
+    pub generation: u64,
     /// Why the last look failed.
     pub failure: Option<String>,
     sentinel: bool,
@@ -143,14 +194,14 @@ pub struct Belief {
     /// Whether a majority named it in that epoch. Until then another in the same epoch is a witness against it.
     confirmed: bool,
     /// The crown of this life that a stall took away: good for as long as no Sentinel says anything at all.
-    lapsed: Option<u64>,
+    lapsed: Option<Epoch>,
     /// Since when answers of Sentinels count: since this stretch as master began. `None` when it began before this
     /// program looked, so that every answer speaks of it.
     stint: Option<Instant>,
     /// When this program, or the whole machine, was last found to have slept: what was asked before is of another time.
     woke: Option<Instant>,
     /// The choice of this instance to be promoted, and since when it is known.
-    mine: Option<(u64, Instant)>,
+    mine: Option<(Epoch, Instant)>,
     /// The choice of another, and since when.
     successor: Option<(Claim, Instant)>,
     /// The latest epoch in which another was named, by anybody.
@@ -161,6 +212,12 @@ pub struct Belief {
     reborn: Option<Instant>,
     /// Epochs up to this one are of a former time: a single witness of them proves nothing any more.
     floor: Option<u64>,
+    /// It was just seen to become master in the life in which it was a replica.
+    rises: bool,
+    /// What the pointer said when it became so: only after that does it take the next epoch.
+    risen: Option<Option<Epoch>>,
+    /// The epoch that it has to take from the pointer, and at which index.
+    seeks: Option<(Epoch, u64)>,
     settled: bool,
 }
 
@@ -184,6 +241,7 @@ impl Belief {
             standing: Standing::Unknown,
             why: "not looked at yet".into(),
             epoch: None,
+            generation: 0,
             failure: None,
             sentinel,
             told: None,
@@ -199,6 +257,9 @@ impl Belief {
             witnessed: None,
             reborn: None,
             floor: None,
+            rises: false,
+            risen: None,
+            seeks: None,
             settled: false,
         }
     }
@@ -239,54 +300,74 @@ impl Belief {
         let lapsed = self.epoch.or(self.lapsed).filter(|_| same && role == Role::Master);
         let woke = if gap.is_some() && !awake { Some(at) } else { self.woke };
         let confirmed = self.confirmed && epoch.is_some();
+        let here = self.life.as_ref().is_some_and(|known| known.is(&life));
+        let rises = here && self.role == Some(Role::Replica) && role == Role::Master;
+        let risen = self.risen.filter(|_| same);
         let (role, life, seen) = (Some(role), Some(life), Some(at));
-        Belief { role, word, told, life, seen, failure, epoch, confirmed, lapsed, stint, woke, ..self }
+        Belief {
+            role,
+            word,
+            told,
+            life,
+            seen,
+            failure,
+            epoch,
+            confirmed,
+            lapsed,
+            stint,
+            woke,
+            rises,
+            risen,
+            ..self
+        }
     }
 
     /// Weighs all that is known now.
     #[must_use]
     pub fn judged(self, evidence: &Evidence, names: &Names, now: Instant) -> Belief {
-        if !self.sentinel {
-            return self.by_own_word(evidence);
-        }
+        let known = Belief { generation: self.generation.max(evidence.generation), ..self };
+        if known.sentinel { known.by_sentinel(evidence, names, now) } else { known.by_own_word(evidence) }
+    }
+
+    fn by_sentinel(self, evidence: &Evidence, names: &Names, now: Instant) -> Belief {
         let ballot = Ballot::count(&self, evidence, names, now);
         let held = self.held(evidence);
-        let best = ballot.promoted.max(ballot.named(held));
+        let memory = self.epoch.max(self.lapsed).max(evidence.mine);
+        if self.role == Some(Role::Master) && ballot.quorum.is_some() && ballot.highest < memory {
+            // A majority's word is the truth: they count lower than this instance did, so they began anew.
+            return self.anew(memory.unwrap_or_default()).by_sentinel(evidence, names, now);
+        }
+        let best = ballot.promoted.max(ballot.quorum.max(held));
         let quorum = ballot.quorum.is_some();
         let confirmed = quorum && ballot.quorum >= best || self.confirmed && best == self.epoch;
         // What was witnessed once stays true, until a majority speaks after it: then only what is said now counts.
         let remembered = self.other.clone().filter(|_| !ballot.spoken);
         let other = remembered.max(ballot.other.clone());
         let witnessed = if other > self.other { Some(now) } else { self.witnessed };
-        let beyond = |epoch: u64| Some(epoch) > best;
-        let later = |claim: &&Claim| beyond(claim.epoch) || !confirmed && Some(claim.epoch) == best;
-        let contested = quorum && other.as_ref().is_some_and(|other| beyond(other.epoch));
+        let beyond = |claim: &&Claim| Some(claim.epoch) > best;
+        let later = |claim: &&Claim| beyond(claim) || !confirmed && Some(claim.epoch) == best;
+        let contested = quorum && other.as_ref().filter(beyond).is_some();
         let reborn = contested.then(|| self.reborn.unwrap_or(now)).filter(|_| self.claims(evidence, best));
-        let former = other.as_ref().filter(|_| reborn.is_some_and(|since| now - since >= REBIRTH));
-        let floor = former.map(|former| former.epoch).max(self.floor);
-        let other = other.clone().filter(|_| former.is_none());
-
+        if let Some(other) = other.as_ref().filter(|_| reborn.is_some_and(|since| now - since >= REBIRTH)) {
+            let floor = Some(other.epoch.number).max(self.floor);
+            let anew = self.clone().anew(other.epoch);
+            return Belief { floor, other: None, reborn: None, ..anew }.by_sentinel(evidence, names, now);
+        }
         let against = ballot.chosen.as_ref().filter(later).or(other.as_ref().filter(later));
-        let since = |old: &Option<(Claim, Instant)>, claim: &Claim| match old {
-            Some((known, since)) if known == claim => *since,
-            _ => now,
-        };
-        let choice = ballot.successor.as_ref().map(|choice| &choice.claim);
-        let choice = choice.map(|claim| (claim.clone(), since(&self.successor, claim)));
+        let choice =
+            ballot.successor.as_ref().map(|choice| (choice.claim.clone(), self.since(&choice.claim, now)));
         // One that was chosen, and does not answer those who chose it, becomes nobody's master soon, if ever.
         let lost = ballot.successor.as_ref().is_some_and(|choice| choice.lost);
         let waits = choice.as_ref().filter(|(_, since)| !lost || now - *since < PATIENCE);
-        let successor = waits.map(|(claim, _)| claim).filter(later);
-        let (standing, why) = self.verdict(&ballot, held, successor, against);
+        let (standing, why) =
+            self.verdict(&ballot, held, waits.map(|(claim, _)| claim).filter(later), against);
         let epoch = if standing == Standing::Master { best } else { self.epoch };
         let epoch = epoch.filter(|_| self.role == Some(Role::Master));
         let early = !evidence.report.complete(self.stint) || evidence.unread;
-        let mine = ballot.mine.map(|epoch| match self.mine {
-            Some((known, since)) if known == epoch => (epoch, since),
-            _ => (epoch, now),
-        });
-        let successor = choice;
-        let weighed = Belief { other, witnessed, reborn, floor, epoch, confirmed, mine, successor, ..self };
+        let known =
+            |epoch: Epoch| self.mine.filter(|(known, _)| *known == epoch).map_or(now, |(_, since)| since);
+        let mine = ballot.mine.map(|epoch| (epoch, known(epoch)));
+        let weighed = Belief { other, witnessed, reborn, epoch, confirmed, mine, successor: choice, ..self };
         if standing == Standing::Candidate && early && weighed.failure.is_none() {
             // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
             return Belief { settled: false, ..weighed };
@@ -294,37 +375,26 @@ impl Belief {
         weighed.stands(standing, why)
     }
 
-    /// Without Sentinel its own word is all there is; where it tells an epoch, another in a later one fences it. That
-    /// stays so when the other dies: what it took in the meantime is missing here.
-    fn by_own_word(self, evidence: &Evidence) -> Belief {
-        let (role, word) = (self.role, &self.word);
-        let other = evidence.latest.clone().max(self.other.clone());
-        let later = |other: &&Claim| self.told.is_some_and(|told| other.epoch > told);
-        let (standing, why) = match (role, other.as_ref().filter(later)) {
-            (None, _) => (Standing::Unknown, "it never answered".into()),
-            (Some(Role::Replica), _) => (Standing::Replica, format!("it says {word}")),
-            (Some(Role::Master), None) => (Standing::Master, format!("it says {word}")),
-            (Some(Role::Master), Some(Claim { who, epoch })) => {
-                (Standing::Fenced, format!("{who} became {} in epoch {epoch}", Role::Master))
-            }
-        };
-        let epoch = self.told.filter(|_| role == Some(Role::Master));
-        if epoch.is_some() && evidence.unread && self.failure.is_none() {
-            // The catalog may name another in a later epoch.
-            return Belief { settled: false, ..self };
-        }
-        Belief { epoch, other, ..self }.stands(standing, why)
+    /// Epochs began anew, after those of the generation of `last`.
+    fn anew(self, last: Epoch) -> Belief {
+        let generation = last.generation.max(self.generation) + 1;
+        Belief { generation, epoch: None, lapsed: None, confirmed: false, ..self }
+    }
+
+    /// Since when this choice of another is known.
+    fn since(&self, choice: &Claim, now: Instant) -> Instant {
+        self.successor.as_ref().filter(|(known, _)| known == choice).map_or(now, |(_, since)| *since)
     }
 
     /// The crown that nobody has taken away yet.
-    fn held(&self, evidence: &Evidence) -> Option<u64> {
+    fn held(&self, evidence: &Evidence) -> Option<Epoch> {
         let silent = evidence.report.said().next().is_none() && evidence.report.complete(self.stint);
         let own = evidence.own.as_ref().filter(|(run_id, _)| self.run_id() == Some(run_id));
         self.epoch.or(self.lapsed.max(own.map(|(_, epoch)| *epoch)).filter(|_| silent))
     }
 
     /// Whether it takes itself for master, and no instance that passes does so in a later epoch.
-    fn claims(&self, evidence: &Evidence, best: Option<u64>) -> bool {
+    fn claims(&self, evidence: &Evidence, best: Option<Epoch>) -> bool {
         let rival = evidence.rival.as_ref().is_some_and(|rival| Some(rival.epoch) > best);
         self.role == Some(Role::Master) && !rival
     }
@@ -333,7 +403,7 @@ impl Belief {
     fn verdict(
         &self,
         ballot: &Ballot,
-        held: Option<u64>,
+        held: Option<Epoch>,
         successor: Option<&Claim>,
         against: Option<&Claim>,
     ) -> (Standing, String) {
@@ -380,5 +450,7 @@ impl Belief {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

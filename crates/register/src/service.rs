@@ -12,6 +12,7 @@ use crate::{
     leaving::{LeaveError, leave},
     observe::{Glance, Outlook, Witnesses, observe},
     plan::{Desired, Identity, Known},
+    pointer,
     probe::{
         any::{AnyProbe, Around},
         link::Address,
@@ -25,7 +26,7 @@ use crate::{
     several::Answering,
     status::Board,
 };
-use consul::{Client, External, Query, Watched, external::police};
+use consul::{Client, External, Query, Watched, external::police, query::Scope};
 use daemon::{
     ready::{Awaited, Ready},
     shutdown::Leaving,
@@ -64,6 +65,15 @@ pub struct Service {
     drift: watch::Sender<Drift>,
     seconds: Histogram,
     awaited: Option<[Awaited; 2]>,
+    pointer: Option<Pointing>,
+}
+
+/// The epoch pointer's key, what is heard of it, and why it cannot be written.
+#[derive(Debug)]
+struct Pointing {
+    key: String,
+    heard: watch::Receiver<Watched>,
+    trouble: watch::Sender<Option<String>>,
 }
 
 impl Service {
@@ -88,6 +98,11 @@ impl Service {
         let (actual, actual_board) = watch::channel(Actual::default());
         let (beats, beats_board) = watch::channel(Beats::default());
         let (drift, drift_board) = watch::channel(Drift::default());
+        let pointer = config.lock.as_ref().map(|prefix| {
+            let key = pointer::key(prefix, &config.name);
+            let query = Query::Key { key: key.clone(), scope: Scope::default() };
+            Pointing { key, heard: consul::watch(client.clone(), query), trouble: watch::channel(None).0 }
+        });
         let board = Board {
             name: config.name.clone(),
             id: config.id.clone(),
@@ -96,6 +111,7 @@ impl Service {
             words: config.words.clone(),
             sentinel: sentinels.map(|sentinel| (sentinel.master.clone(), sentinel.quorum)),
             pace: config.probe.interval + config.probe.timeout,
+            pointer: pointer.as_ref().map(|p| (p.key.clone(), p.heard.clone(), p.trouble.subscribe())),
             belief: belief_board,
             glance: glance_board,
             history: history_board,
@@ -139,6 +155,7 @@ impl Service {
             drift,
             seconds,
             awaited: Some(awaited),
+            pointer,
         };
         (service, board)
     }
@@ -213,7 +230,8 @@ impl Service {
         let listener = sentinel.map(|sentinel| Listener { master: sentinel.master.clone(), hellos });
         let around = Around { id: &self.config.id, listener, told: self.told.subscribe() };
         let probe = AnyProbe::new(&self.config.probe, around);
-        let witnesses = Witnesses { report: self.report.subscribe(), hellos: heard, catalog };
+        let pointer = self.pointer.as_ref().map(|pointer| pointer.heard.clone());
+        let witnesses = Witnesses { report: self.report.subscribe(), hellos: heard, catalog, pointer };
         let names = self.names(me);
         let timed = |took: Duration| self.seconds.observe(took.as_secs_f64());
         let looking = async {
@@ -312,7 +330,13 @@ impl Service {
                 police(&self.client, &me.service, catalog, me.deregister_critical_after).await;
             }
         };
-        tokio::join!(asking, reading, policing, self.hold(&me.id));
+        let pointing = async {
+            if let Some(Pointing { key, heard, trouble }) = &self.pointer {
+                let belief = self.outlook.belief.subscribe();
+                pointer::keep(&self.client, key, me, belief, heard.clone(), trouble).await;
+            }
+        };
+        tokio::join!(asking, reading, policing, pointing, self.hold(&me.id));
         std::future::pending().await
     }
 

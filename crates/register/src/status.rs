@@ -8,12 +8,14 @@ use crate::{
     history::History,
     observe::Glance,
     plan::{Desired, Known},
+    pointer::Sight,
     reconcile::Actual,
     role::Belief,
     sentinel::Report,
     several::Answering,
     words::Words,
 };
+use consul::Watched;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -35,6 +37,8 @@ pub struct Board {
     pub sentinel: Option<(String, usize)>,
     /// How long a look may take, the pause before it included.
     pub pace: Duration,
+    /// The epoch pointer's key, what was heard of it, and why it cannot be written; `None` without one.
+    pub pointer: Option<(String, watch::Receiver<Watched>, watch::Receiver<Option<String>>)>,
     /// What is believed.
     pub belief: watch::Receiver<Belief>,
     /// The last look.
@@ -72,7 +76,9 @@ impl Board {
             "role": self.words.name(belief.standing),
             "why": belief.why,
             "says": belief.role.map(|_| &belief.word),
-            "epoch": belief.epoch,
+            "epoch": belief.epoch.map(|epoch| epoch.number),
+            "generation": belief.generation,
+            "pointer": self.pointer(),
             "run_id": belief.run_id(),
             "probe": self.probe(),
             "sentinel": self.sentinel.as_ref().map(|asked| sentinel(asked, &self.report.borrow())),
@@ -107,6 +113,23 @@ impl Board {
         let refused = self.answering.borrow().refusal(&self.consul);
         let registering = refused.or_else(|| self.actual.borrow().error.clone());
         registering.or_else(|| self.beats.borrow().error.clone())
+    }
+
+    fn pointer(&self) -> Value {
+        let Some((key, heard, trouble)) = &self.pointer else { return Value::Null };
+        let (sight, trouble) = (Sight::of(&heard.borrow()), trouble.borrow().clone());
+        let error = match &sight {
+            Sight::Trouble(why) => Some(why.clone()),
+            _ => trouble,
+        };
+        let pointer = sight.pointer();
+        json!({
+            "key": key,
+            "epoch": pointer.map(|pointer| pointer.epoch.number),
+            "generation": pointer.map(|pointer| pointer.epoch.generation),
+            "id": pointer.and_then(|pointer| Some(&pointer.holder.as_ref()?.id)),
+            "error": error,
+        })
     }
 
     fn probe(&self) -> Value {
@@ -254,6 +277,7 @@ pub(crate) mod tests {
             words: Words::of_redis(),
             sentinel: Some(("mymaster".into(), 1)),
             pace: Duration::from_millis(350),
+            pointer: None,
             belief: rx(belief),
             glance: rx(Glance { looks: 1, at_ms: 7.0, ..Glance::default() }),
             history: rx(history),

@@ -7,6 +7,7 @@ use crate::{
         master::Master,
         socket::{Socket, SocketError},
     },
+    ledger::Followed,
     run::Loaded,
 };
 use config::Finding;
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub async fn examine(loaded: &Loaded) -> Vec<Finding> {
     let mut asked = BTreeSet::new();
     for template in loaded.templates() {
-        asked.extend(template.fill(&Facts::default()).asked);
+        asked.extend(template.fill(&Facts::default(), &Followed::new()).asked);
     }
     let needs = Needs { rights: asked.iter().flat_map(rights).collect(), agent: false };
     let mut findings = match Client::new(&loaded.config.consul) {

@@ -5,6 +5,7 @@ use crate::{
     apply::{Done, Marks, Placed, Prepared, Target, Trouble},
     facts::Facts,
     haproxy::{outline::outline, steward::Applied},
+    ledger::{Followed, Ledger},
     questions::Asks,
     quiet::{Patience, Quiet},
     report::Report,
@@ -35,6 +36,8 @@ pub struct Keeper {
     pub helm: Option<Helm>,
     /// How long a burst of changes is waited out, after the first text.
     pub patience: Patience,
+    /// Where the epochs of masters are kept.
+    pub ledger: Ledger,
     /// What it asks.
     pub asks: Asks,
     /// What is known.
@@ -56,6 +59,9 @@ pub struct Keeper {
     /// The loop's memory.
     pub memory: Memory,
 }
+
+/// How soon an operator's reset is seen while a master is refused.
+const RESET: Duration = Duration::from_secs(2);
 
 /// What a keeper remembers from one turn to the next.
 pub struct Memory {
@@ -147,12 +153,15 @@ impl Keeper {
     async fn act(&mut self, leaving: &mut Leaving) -> Option<Exit> {
         (self.memory.quiet, self.memory.wake) = (Quiet::default(), None);
         let facts = self.facts.borrow_and_update().clone();
-        let draft = self.template.fill(&facts);
+        let draft = self.fill(&facts);
         let mut marks = Marks { rendered: Some(unix_millis()), ..Marks::default() };
         let asked = self.publish(&draft);
         self.memory.seen = moments(&asked, &facts);
         if !draft.missing.is_empty() {
             return None;
+        }
+        if draft.trail.former {
+            self.memory.wake = Some(Instant::now() + RESET);
         }
         let newest = self.memory.seen.iter().flatten().max();
         marks.heard = newest.map(|heard| unix_millis() - heard.elapsed().as_secs_f64() * 1e3);
@@ -164,6 +173,25 @@ impl Keeper {
             Ok(text) if self.dry => self.print(text),
             Ok(text) => self.apply(&text, marks, leaving).await,
         }
+    }
+
+    /// Fills the template, over the epochs that were followed so far. The file is the memory of these, so that an operator
+    /// can reset it; one that cannot be read protects nobody, and must not take the master away either.
+    fn fill(&self, facts: &Facts) -> Draft {
+        let (followed, unread) = match self.ledger.read() {
+            Ok(followed) => (followed, None),
+            Err(why) => (Followed::new(), Some(why)),
+        };
+        let mut draft = self.template.fill(facts, &followed);
+        draft.warnings.extend(unread);
+        let mut next = followed.clone();
+        next.extend(draft.trail.follows.clone());
+        // Before the text is in use: rather once too often than to forget.
+        if draft.text.is_ok() && draft.missing.is_empty() && !self.dry && next != followed {
+            let create = self.target.destination.creates_folders();
+            draft.warnings.extend(self.ledger.write(&next, create).err());
+        }
+        draft
     }
 
     /// Tells what the template asks, lacks and warns of. A template that failed did not come to its last

@@ -16,6 +16,7 @@ pub mod files;
 pub mod functions;
 pub mod haproxy;
 pub mod keeper;
+pub mod ledger;
 mod machine;
 pub mod metrics;
 pub mod questions;

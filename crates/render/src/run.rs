@@ -10,6 +10,7 @@ use crate::{
         steward::{Applied, Steward},
     },
     keeper::{Keeper, Memory},
+    ledger::Ledger,
     machine::Machine,
     metrics::Metrics,
     questions::{self, Asks},
@@ -190,6 +191,7 @@ fn keeper(
             )
         }),
         patience: template.wait,
+        ledger: Ledger::of(template.destination.path()),
         asks,
         facts,
         report,

@@ -25,12 +25,37 @@ pub enum Program {
     Doctor(Doctor),
     /// Shows how the programs on this machine are: what they believe, and why
     Status(Status),
+    /// Shows which epochs of masters are remembered, or begins anew after Sentinels lost their memory
+    Epoch(Epoch),
     /// Checks configuration files (and the templates they name) and does nothing else
     Check {
         /// Configuration file or folder (HCL or JSON); may be repeated
         #[arg(short, long, value_name = "PATH", required = true)]
         config: Vec<PathBuf>,
     },
+}
+
+/// What `epoch` takes.
+#[derive(Args, Debug)]
+pub struct Epoch {
+    /// What to do
+    #[arg(value_enum)]
+    pub order: EpochOrder,
+    /// Configuration file or folder of the program whose memory it is; may be repeated
+    #[arg(short, long, value_name = "PATH", required = true)]
+    pub config: Vec<PathBuf>,
+    /// Only of this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+}
+
+/// What to do about remembered epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum EpochOrder {
+    /// Print them
+    Show,
+    /// Print them, and begin anew
+    Reset,
 }
 
 /// What both programs take.

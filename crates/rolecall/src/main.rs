@@ -1,7 +1,8 @@
-//! The one binary: `rolecall register`, `rolecall render`, `rolecall failover`, `rolecall check`.
+//! The one binary: `rolecall register`, `rolecall render`, `rolecall failover`, `rolecall epoch`, `rolecall check`.
 
 mod arguments;
 mod doctor;
+mod epoch;
 mod orders;
 mod status;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Program::Failover(order) => failover(&order, &env),
         Program::Doctor(order) => doctor::doctor(&order, env),
         Program::Status(wanted) => orders::show(&wanted, &env),
+        Program::Epoch(order) => epoch::epoch(&order, &env),
         Program::Check { config } => check(&config, env),
     };
     exit.into()

@@ -39,6 +39,7 @@ impl ServiceConfig {
             "meta": self.meta,
             "roles": {"primary": self.words.primary, "replica": self.words.replica},
             "cardinality": if self.many { consul::instance::MANY } else { "one" },
+            "lock": self.lock.as_ref().map(|prefix| json!({"prefix": prefix})),
             "ttl": show_duration(self.ttl),
             "deregister_critical_after": show_duration(self.deregister_critical_after),
             "probe": probe(&self.probe),

@@ -2,6 +2,7 @@
 
 use super::{Belief, Claim, Evidence, Names};
 use crate::sentinel::{Failover, Named, Place, Report, hello::FRESH};
+use consul::election::Epoch;
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
@@ -13,13 +14,13 @@ pub(super) struct Ballot {
     /// How many Sentinels name it, of how many known.
     votes: (usize, usize),
     /// The epoch that a majority of those who name it has reached.
-    pub quorum: Option<u64>,
+    pub quorum: Option<Epoch>,
     /// The latest epoch in which anybody names it.
-    highest: Option<u64>,
+    pub highest: Option<Epoch>,
     /// The epoch in which a Sentinel has chosen it.
-    pub mine: Option<u64>,
+    pub mine: Option<Epoch>,
     /// The epoch in which it is being promoted, when nobody else can become master in that epoch.
-    pub promoted: Option<u64>,
+    pub promoted: Option<Epoch>,
     /// Who is being promoted in its place.
     pub successor: Option<Choice>,
     /// Whether a majority named somebody since the latest witness was heard.
@@ -45,12 +46,16 @@ impl Ballot {
         let who = Who::new(of.run_id(), names, report);
         let fresh = |asked: Instant| of.stint.is_none_or(|began| asked >= began);
         let ours = |named: &Named| who.is_me(named) && named.failover.is_none();
+        // Sentinels count within the present generation.
+        let epoch = |number: u64| Epoch { generation: of.generation, number };
+        let claim =
+            |number: u64, (host, port): &Place| Claim { epoch: epoch(number), who: format!("{host}:{port}") };
         let (votes, quorum, highest) = voices(report, fresh, ours);
         let others: BTreeSet<&Place> =
             report.said().filter(|(_, named)| !who.is_me(named)).map(|(_, named)| &named.address).collect();
         let naming = |place: &Place, fresh: &dyn Fn(Instant) -> bool| {
             let (_, epoch, _) = voices(report, fresh, |named| named.address == *place);
-            epoch.map(|epoch| claim(epoch, place))
+            epoch.map(|number| claim(number, place))
         };
         let since = |asked: Instant| fresh(asked) && of.witnessed.is_none_or(|heard| asked > heard);
         let spoken = voices(report, since, |named| who.is_me(named)).1.is_some()
@@ -61,30 +66,20 @@ impl Ballot {
         let heard = heard
             .filter(|hello| !who.is_mine(&hello.address))
             .map(|hello| claim(hello.epoch, &hello.address));
-        let claims = said.chain(heard).chain(evidence.rival.clone());
-        let other = claims.filter(|claim| of.floor.is_none_or(|floor| claim.epoch > floor)).max();
-        let choices = Choices::of(report, &who, of.woke, now);
-        let mine = choices.mine.iter().map(|choice| choice.epoch).max();
+        let told = said.chain(heard).filter(|claim| of.floor.is_none_or(|floor| claim.epoch.number > floor));
+        let other = told.chain(evidence.rival.clone()).chain(evidence.latest.clone()).max();
+        let choices = Choices::of(report, &who, of, now);
+        let mine = choices.mine.iter().map(|choice| epoch(choice.epoch)).max();
         Ballot {
             votes: (votes, report.known()),
-            quorum,
-            highest,
+            quorum: quorum.map(epoch),
+            highest: highest.map(epoch),
             mine,
             promoted: choices.promoted(of, report, other.as_ref()),
             successor: choices.others.into_iter().max(),
             spoken,
             chosen: others.into_iter().filter_map(|place| naming(place, &fresh)).max(),
             other,
-        }
-    }
-
-    /// The epoch in which it is named. A majority's word is the truth, also where it is lower than what is held (after
-    /// Sentinels lost their memory), unless one of them still tells what is held: then the rest is only behind.
-    pub fn named(&self, held: Option<u64>) -> Option<u64> {
-        match self.quorum {
-            Some(_) if self.highest >= held => self.quorum.max(held),
-            Some(_) => self.quorum,
-            None => held,
         }
     }
 
@@ -130,25 +125,29 @@ struct Choices<'a> {
 }
 
 impl<'a> Choices<'a> {
-    fn of(report: &'a Report, who: &Who<'_>, woke: Option<Instant>, now: Instant) -> Choices<'a> {
+    fn of(report: &'a Report, who: &Who<'_>, of: &Belief, now: Instant) -> Choices<'a> {
         // A choice was made shortly before the stint that it leads to.
         let topical = |asked: Instant| {
-            now.saturating_duration_since(asked) <= CHOICE && woke.is_none_or(|woke| asked >= woke)
+            now.saturating_duration_since(asked) <= CHOICE && of.woke.is_none_or(|woke| asked >= woke)
         };
         let all = report.said().filter(|(asked, _)| topical(*asked)).filter_map(|(_, n)| n.failover.as_ref());
         let (mine, others): (Vec<_>, Vec<_>) =
             all.partition(|choice| who.is(&choice.address, choice.run_id.as_deref()));
-        let choice =
-            |choice: &Failover| Choice { claim: claim(choice.epoch, &choice.address), lost: choice.lost };
+        let choice = |choice: &Failover| {
+            let epoch = Epoch { generation: of.generation, number: choice.epoch };
+            let who = format!("{}:{}", choice.address.0, choice.address.1);
+            Choice { claim: Claim { epoch, who }, lost: choice.lost }
+        };
         Choices { mine, others: others.into_iter().map(choice).collect() }
     }
 
     /// The epoch in which this instance is promoted, provided that it is known, and that nobody else may get the same:
     /// Sentinels that order at once without a vote, or one that orders while another is elected, take one epoch.
-    fn promoted(&self, of: &Belief, report: &Report, other: Option<&Claim>) -> Option<u64> {
+    fn promoted(&self, of: &Belief, report: &Report, other: Option<&Claim>) -> Option<Epoch> {
         let best = self.mine.iter().filter(|choice| choice.certain).max_by_key(|choice| choice.epoch)?;
+        let epoch = Epoch { generation: of.generation, number: best.epoch };
         let rivals = self.others.iter().map(|choice| &choice.claim).chain(other);
-        let free = rivals.into_iter().all(|rival| rival.epoch < best.epoch);
+        let free = rivals.into_iter().all(|rival| rival.epoch < epoch);
         // Whoever else orders meanwhile would have been seen by this, or will see this.
         let known = |since: Instant| {
             report
@@ -156,15 +155,11 @@ impl<'a> Choices<'a> {
                 .values()
                 .all(|answer| answer.said.is_ok() && answer.asked.is_some_and(|asked| asked > since))
         };
-        let alone = of.mine.is_some_and(|(epoch, since)| epoch == best.epoch && known(since));
+        let alone = of.mine.is_some_and(|(known_epoch, since)| known_epoch == epoch && known(since));
         // What it was crowned for once is not asked again.
-        let crowned = of.epoch == Some(best.epoch);
-        (free && (best.elected || alone || crowned)).then_some(best.epoch)
+        let crowned = of.epoch == Some(epoch);
+        (free && (best.elected || alone || crowned)).then_some(epoch)
     }
-}
-
-fn claim(epoch: u64, (host, port): &Place) -> Claim {
-    Claim { epoch, who: format!("{host}:{port}") }
 }
 
 /// How many Sentinels say it, the latest epoch that a majority of all has reached in saying so, and the latest that any

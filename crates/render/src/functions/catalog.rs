@@ -7,7 +7,7 @@ use super::{
 };
 use consul::{
     Instance, Query,
-    instance::{Election, elect},
+    election::{Election, elect, present},
     wire,
 };
 use gotemplate::{Type, Value, types::STRINGS};
@@ -135,9 +135,25 @@ fn believed(pass: &mut Pass, arguments: &[Value]) -> Result<Vec<Value>, String> 
     let Some((name, rows, instances)) = passing(pass, arguments)? else { return Ok(vec![]) };
     let claims: Vec<usize> = (0..instances.len()).filter(|&n| instances[n].claims_master()).collect();
     let row = |n: usize| rows.items().and_then(|rows| rows.get(claims[n])).cloned();
-    match elect(&claims.iter().map(|&n| &instances[n]).collect::<Vec<_>>()) {
+    let followed = pass.trail.followed.get(&name).copied();
+    match elect(&claims.iter().map(|&n| &instances[n]).collect::<Vec<_>>(), followed) {
         Election::None => Ok(vec![]),
-        Election::One(n) => Ok(row(n).into_iter().collect()),
+        Election::One(n) => {
+            pass.trail.follows.extend(instances[claims[n]].epoch().map(|epoch| (name, epoch)));
+            Ok(row(n).into_iter().collect())
+        }
+        Election::Former(n) => {
+            let (id, epoch) = (&instances[claims[n]].id, instances[claims[n]].epoch());
+            let epoch = epoch.map_or("no epoch".into(), |epoch| format!("epoch {epoch}"));
+            let later = followed.unwrap_or_default();
+            pass.warnings.insert(format!(
+                "{id} claims to be master of {name} in {epoch}, and one in epoch {later} was followed before, so it is \
+                 not believed and writes are refused; if epochs did begin anew, run `rolecall epoch reset` with this \
+                 program's configuration"
+            ));
+            pass.trail.former = true;
+            Ok(vec![])
+        }
         Election::Many(all) => Ok(all.into_iter().filter_map(row).collect()),
         Election::Tie(tied) => {
             let ids: Vec<_> = tied.iter().map(|&n| instances[claims[n]].id.as_str()).collect();
@@ -169,8 +185,11 @@ fn passing(pass: &mut Pass, arguments: &[Value]) -> Result<Option<Passing>, Stri
         return Err(format!("`{asked}`: only passing instances have a role; leave the filter out"));
     }
     let (query, _) = syntax::service(&[asked], false)?;
-    let instances = pass.ask(&query).map(|rows| wire::instances(&rows));
-    Ok(instances.map(|instances| (asked.to_owned(), pass.list(&query, SERVICES), instances)))
+    let Some(instances) = pass.ask(&query).map(|rows| wire::instances(&rows)) else { return Ok(None) };
+    let (rows, here) = (pass.list(&query, SERVICES), present(&instances));
+    let rows = here.iter().filter_map(|&n| rows.items()?.get(n).cloned()).collect();
+    let instances = here.into_iter().map(|n| instances[n].clone()).collect();
+    Ok(Some((asked.to_owned(), Value::slice(SERVICES, rows), instances)))
 }
 
 fn services(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
@@ -296,6 +315,40 @@ mod tests {
             assert_eq!(!pass.warnings.is_empty(), rows.as_array().unwrap().len() > ids.len() + 1, "{rows}");
             assert_eq!(asked(rows, "master", "redis").0.get("ID").cloned().unwrap_or_default(), first);
         }
+    }
+
+    #[test]
+    fn nobody_goes_back_to_a_former_master() {
+        let query = Query::health("redis", true);
+        let after = |epoch: Option<&str>, followed: u64| {
+            let mut pass = pass(&[(query.clone(), json!([row("a", "master", epoch)]))], &[]);
+            pass.trail.followed.insert("redis".into(), followed.into());
+            let master = call(&mut pass, "master", &[json!("redis")]).unwrap();
+            (
+                !master.is_null(),
+                pass.trail.former,
+                pass.trail.follows.get("redis").copied(),
+                pass.warnings.len(),
+            )
+        };
+        assert_eq!(after(Some("5"), 5), (true, false, Some(5.into()), 0), "the same master");
+        assert_eq!(after(Some("6"), 5), (true, false, Some(6.into()), 0), "the next one");
+        assert_eq!(after(Some("4"), 5), (false, true, None, 1), "a former one");
+        assert_eq!(after(None, 5), (false, true, None, 1), "one that knows no epoch");
+    }
+
+    #[test]
+    fn a_ghost_of_the_same_pod_is_not_there() {
+        let of_pod = |node: &str, tag: &str, written: u64| {
+            let mut row = row("a", tag, Some("5"));
+            row["Node"] = json!(node);
+            row["ModifyIndex"] = json!(written);
+            row["ServiceMeta"]["pod_uid"] = json!("u");
+            row
+        };
+        let rows = || json!([of_pod("old", "master", 7), of_pod("new", "replica", 9)]);
+        assert_eq!(asked(rows(), "master", "redis").0, json!(null), "it was demoted since");
+        assert_eq!(asked(rows(), "replicas", "redis").0.as_array().unwrap().len(), 1);
     }
 
     #[test]

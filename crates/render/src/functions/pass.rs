@@ -1,7 +1,10 @@
 //! One filling of a template: what its functions may read, and what they leave behind.
 
 use super::{outside::Setting, scratch::Scratch, shapes::typed};
-use crate::facts::{self, Facts};
+use crate::{
+    facts::{self, Facts},
+    ledger::Trail,
+};
 use consul::Query;
 use gotemplate::{Map, Type, Value};
 use serde_json::Value as Json;
@@ -27,6 +30,8 @@ pub struct Pass {
     pub missing: BTreeSet<String>,
     /// What the reader of the rendered file should know.
     pub warnings: BTreeSet<String>,
+    /// What becomes of masters.
+    pub trail: Trail,
     /// consul-template's `scratch`.
     pub(super) scratch: Arc<Scratch>,
     /// Maps that were changed: one that holds itself would never be dropped.
@@ -44,6 +49,7 @@ impl Pass {
             asked: BTreeSet::new(),
             missing: BTreeSet::new(),
             warnings: BTreeSet::new(),
+            trail: Trail::default(),
             scratch: Arc::default(),
             changed: BTreeMap::new(),
         }
@@ -84,11 +90,12 @@ impl Pass {
 
     /// Ends the pass; answers to what was not asked are forgotten.
     #[must_use]
-    pub fn end(mut self) -> (BTreeSet<Query>, BTreeSet<String>, BTreeSet<String>, Memo) {
+    pub fn end(mut self) -> (BTreeSet<Query>, BTreeSet<String>, BTreeSet<String>, Trail, Memo) {
         let asked = std::mem::take(&mut self.asked);
         let mut memo = std::mem::take(&mut self.memo);
         memo.retain(|query, _| asked.contains(query));
-        (asked, std::mem::take(&mut self.missing), std::mem::take(&mut self.warnings), memo)
+        let (missing, warnings) = (std::mem::take(&mut self.missing), std::mem::take(&mut self.warnings));
+        (asked, missing, warnings, std::mem::take(&mut self.trail), memo)
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Dialect, Draft, Template, TemplateError};
 use crate::{
     facts::Facts,
     functions::{self, ELSEWHERE, Memo, Pass, Setting},
+    ledger::Followed,
 };
 use gotemplate::{Failure, Host, Options, Signature, Value};
 use std::{
@@ -48,12 +49,13 @@ fn elsewhere(what: &str) -> Option<String> {
 }
 
 impl Template for GoTemplate {
-    fn fill(&self, facts: &Facts) -> Draft {
+    fn fill(&self, facts: &Facts, followed: &Followed) -> Draft {
         let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        let pass = Pass::new(Arc::clone(facts), Arc::clone(&self.setting), std::mem::take(&mut *memo));
+        let mut pass = Pass::new(Arc::clone(facts), Arc::clone(&self.setting), std::mem::take(&mut *memo));
+        pass.trail.followed.clone_from(followed);
         let mut host = Functions(pass);
         let text = self.template.render(&mut host);
-        let (asked, mut missing, warnings, kept) = host.0.end();
+        let (asked, mut missing, warnings, trail, kept) = host.0.end();
         *memo = kept;
         if text.as_ref().is_err_and(|failure| failure.certain) {
             // No answer will mend it.
@@ -65,7 +67,7 @@ impl Template for GoTemplate {
             column,
             reason: what,
         });
-        Draft { text, asked, missing, warnings }
+        Draft { text, asked, missing, warnings, trail }
     }
 }
 
@@ -105,12 +107,13 @@ mod tests {
             facts(&[(Query::health("redis", true), json!([row("a", "master"), row("b", "replica")]))]);
         let dialect = Dialect { strict, ..Dialect::default() };
         match GoTemplate::parse(Path::new("t.ctmpl"), text, &dialect, Arc::new(setting(&[]))) {
-            Ok(template) => template.fill(&known),
+            Ok(template) => template.fill(&known, &Followed::new()),
             Err(error) => Draft {
                 text: Err(error),
                 asked: Default::default(),
                 missing: Default::default(),
                 warnings: Default::default(),
+                trail: Default::default(),
             },
         }
     }

@@ -5,6 +5,7 @@ use super::{Draft, Template, TemplateError};
 use crate::{
     facts::Facts,
     functions::{self, ELSEWHERE, Function, Memo, Pass, Setting, from_json, to_json},
+    ledger::Followed,
 };
 use ::handlebars::{
     BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy,
@@ -59,16 +60,17 @@ impl HandlebarsTemplate {
 }
 
 impl Template for HandlebarsTemplate {
-    fn fill(&self, facts: &Facts) -> Draft {
+    fn fill(&self, facts: &Facts, followed: &Followed) -> Draft {
         let lock = || self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        let pass = Pass::new(Arc::clone(facts), Arc::clone(&self.setting), std::mem::take(&mut *memo));
+        let mut pass = Pass::new(Arc::clone(facts), Arc::clone(&self.setting), std::mem::take(&mut *memo));
+        pass.trail.followed.clone_from(followed);
         *lock() = Some(pass);
         let text = self.registry.render(&self.name, &Value::Null);
-        let (asked, missing, warnings, kept) = lock().take().map(Pass::end).unwrap_or_default();
+        let (asked, missing, warnings, trail, kept) = lock().take().map(Pass::end).unwrap_or_default();
         *memo = kept;
         let text = text.map_err(|error| self.located(&error));
-        Draft { text, asked, missing, warnings }
+        Draft { text, asked, missing, warnings, trail }
     }
 }
 
@@ -217,7 +219,7 @@ mod tests {
         let known: Vec<_> = rows.into_iter().map(|rows| (Query::health("redis", true), rows)).collect();
         let template =
             HandlebarsTemplate::parse(Path::new("t.hbs"), template, setting).map_err(|e| e.to_string())?;
-        Ok(template.fill(&facts(&known)))
+        Ok(template.fill(&facts(&known), &Followed::new()))
     }
 
     fn text(template: &str, rows: Option<Value>) -> Result<String, String> {

@@ -3,7 +3,11 @@
 mod gotemplate;
 mod handlebars;
 
-use crate::{facts::Facts, functions::Setting};
+use crate::{
+    facts::Facts,
+    functions::Setting,
+    ledger::{Followed, Trail},
+};
 use consul::Query;
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
@@ -18,12 +22,15 @@ pub struct Draft {
     pub missing: BTreeSet<String>,
     /// What the reader of the rendered file should know, such as two masters.
     pub warnings: BTreeSet<String>,
+    /// The epochs of the masters in the text.
+    pub trail: Trail,
 }
 
 /// A parsed template, whichever dialect it is written in.
 pub trait Template: Send {
-    /// Fills the template. Reads no clock, no file, no network.
-    fn fill(&self, facts: &Facts) -> Draft;
+    /// Fills the template; a master below the epoch that was `followed` before is none. Reads no clock, no file, no
+    /// network.
+    fn fill(&self, facts: &Facts, followed: &Followed) -> Draft;
 }
 
 /// Why a template could not be parsed or filled.
