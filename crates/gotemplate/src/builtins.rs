@@ -108,7 +108,7 @@ pub(crate) fn call(builtin: Builtin, values: &[Value]) -> Result<Value, String> 
         Builtin::Ge => Value::Bool(!less(at(0), at(1))?),
         Builtin::Call => match at(0) {
             Value::Nil => return Err("call of nil".into()),
-            other => return Err(format!("non-function of type {}", other.kind_name())),
+            other => return Err(format!("non-function {} of type {}", plain(other), other.kind_name())),
         },
         // The evaluator runs these itself.
         Builtin::And | Builtin::Or | Builtin::ExecuteTemplate => Value::Nil,
@@ -122,7 +122,7 @@ fn length(value: &Value) -> Result<i64, String> {
         Value::Map(map) => map.len(),
         Value::Counter(..) => 0,
         Value::NilPtr(_) => return Err("len of nil pointer".into()),
-        Value::Nil => return Err("len of nil pointer".into()),
+        Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".into()),
         other => return Err(format!("len of type {}", other.kind_name().trim_start_matches('*'))),
     } as i64)
 }

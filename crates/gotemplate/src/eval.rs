@@ -58,6 +58,7 @@ pub(crate) fn render(
 #[derive(Clone, Copy)]
 enum At<'t> {
     Nothing,
+    Action(&'t Pipe),
     Pipe(&'t Pipe),
     Command(&'t Command),
     Word(&'t Word),
@@ -92,6 +93,7 @@ impl<'t> State<'t, '_> {
         let why = why.as_ref();
         let (at, context) = match self.at {
             At::Nothing => return Err(Failure { line: 0, column: 0, what: why.to_owned(), certain: false }),
+            At::Action(pipe) => (pipe.at, format!("{{{{{pipe}}}}}")),
             At::Pipe(pipe) => (pipe.at, pipe.to_string()),
             At::Command(command) => (command.at, command.to_string()),
             At::Word(word) => (word.at, word.to_string()),
@@ -181,7 +183,7 @@ impl<'t> State<'t, '_> {
     }
 
     fn print(&mut self, pipe: &'t Pipe, value: &Value) -> Done<()> {
-        self.at = At::Pipe(pipe);
+        self.at = At::Action(pipe);
         if self.options.strict
             && let Some(why) = print::surprise(value)
         {

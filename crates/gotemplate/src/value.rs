@@ -374,8 +374,8 @@ impl Key {
             Key::Nil => 0,
             Key::Int(_) => 1,
             Key::Float(_) => 2,
-            Key::Bool(_) => 3,
-            Key::Str(_) => 4,
+            Key::Str(_) => 3,
+            Key::Bool(_) => 4,
         }
     }
 }

@@ -211,6 +211,11 @@ pub struct Render {
 pub enum Instead {
     /// Explains for two HAProxy configurations what would be done and why, and does nothing
     Diff(Diff),
+    /// Tells what template functions there are, or what one of them gives
+    Functions {
+        /// A function's name
+        name: Option<String>,
+    },
 }
 
 /// What `render diff` takes.

@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         Program::Register(Register { order: Some(order), .. }) => orders::give(&order, &env),
         Program::Register(Register { common, .. }) => register(&common, &env),
         Program::Render(arguments::Render { instead: Some(Instead::Diff(what)), .. }) => diff(what),
+        Program::Render(arguments::Render { instead: Some(Instead::Functions { name }), .. }) => {
+            functions(name.as_deref())
+        }
         Program::Render(flags) => render(&flags.common, &flags.flags(), env),
         Program::Failover(order) => failover(&order, &env),
         Program::Doctor(order) => doctor::doctor(&order, env),
@@ -70,6 +73,19 @@ fn render(common: &Common, flags: &render::Flags, env: Environment) -> Exit {
     telemetry::init(loaded.config.admin.level, loaded.config.admin.json);
     let systemd = Notify::find(&env);
     daemon::run(RENDER_LIMIT, |leaving| render::run(loaded, systemd, leaving))
+}
+
+fn functions(name: Option<&str>) -> Exit {
+    match render::functions::reference(name) {
+        Some(text) => {
+            print!("{text}");
+            Exit::Done
+        }
+        None => {
+            eprintln!("there is no function of that name; `rolecall render functions` lists all");
+            Exit::Usage
+        }
+    }
 }
 
 fn diff(what: Diff) -> Exit {

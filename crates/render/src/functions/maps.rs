@@ -154,7 +154,7 @@ pub(super) fn merged(base: &Value, other: &Value, other_wins: bool, depth: usize
             Some(known) if as_map(known).is_some() && as_map(&value).is_some() => {
                 merged(known, &value, other_wins, depth + 1)?
             }
-            Some(known) if (!other_wins && known.truth()) || (other_wins && !value.truth()) => known.clone(),
+            Some(known) if !other_wins && known.truth() => known.clone(),
             _ => value,
         };
         entries.insert(key, merged);

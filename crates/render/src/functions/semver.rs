@@ -1,7 +1,7 @@
 //! Versions and ranges of them: `^1.2`, `~1.2.3`, `1.x`, `>=1.0, <2`, `1.2 - 1.4`, joined with `||`.
 
-use gotemplate::{UintKind, Value};
-use std::cmp::Ordering;
+use gotemplate::{Object, UintKind, Value};
+use std::{cmp::Ordering, sync::Arc};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Version {
@@ -63,19 +63,47 @@ fn version(text: &str) -> Option<(Version, usize, &str)> {
     Some((Version { numbers, pre: pre.into() }, given, metadata))
 }
 
+/// A version as a template sees it.
+#[derive(Debug)]
+struct Parts {
+    version: Version,
+    metadata: String,
+    original: String,
+}
+
+impl Object for Parts {
+    fn kind(&self) -> &'static str {
+        "*semver.Version"
+    }
+
+    fn text(&self) -> String {
+        let [major, minor, patch] = self.version.numbers;
+        let mark =
+            |mark: &str, text: &str| if text.is_empty() { String::new() } else { format!("{mark}{text}") };
+        format!("{major}.{minor}.{patch}{}{}", mark("-", &self.version.pre), mark("+", &self.metadata))
+    }
+
+    fn call(&self, method: &str, _: &[Value]) -> Option<Result<Value, String>> {
+        let number = |n: usize| Value::Uint(UintKind::U64, self.version.numbers[n]);
+        Some(Ok(match method {
+            "Major" => number(0),
+            "Minor" => number(1),
+            "Patch" => number(2),
+            "Prerelease" => self.version.pre.as_str().into(),
+            "Metadata" => self.metadata.as_str().into(),
+            "Original" => self.original.as_str().into(),
+            _ => return None,
+        }))
+    }
+}
+
 /// The parts of a version.
 pub(super) fn parts(text: &str) -> Result<Value, String> {
-    let found = version(text).filter(|(_, given, _)| *given > 0 && !text.contains(['x', 'X', '*']));
+    let numbers = text.split(['-', '+']).next().unwrap_or_default();
+    let found = version(text).filter(|(_, given, _)| *given > 0 && !numbers.contains(['x', 'X', '*']));
     let (version, _, metadata) = found.ok_or("Invalid Semantic Version")?;
-    let number = |n: usize| Value::Uint(UintKind::U64, version.numbers[n]);
-    Ok(Value::dict([
-        ("Major", number(0)),
-        ("Minor", number(1)),
-        ("Patch", number(2)),
-        ("Prerelease", version.pre.as_str().into()),
-        ("Metadata", metadata.into()),
-        ("Original", text.into()),
-    ]))
+    let parts = Parts { version, metadata: metadata.into(), original: text.into() };
+    Ok(Value::Object(Arc::new(parts)))
 }
 
 /// Whether a version fits a range.

@@ -2,6 +2,7 @@ use super::*;
 use crate::facts::Facts;
 use config::Environment;
 use consul::{Query, Watched};
+use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
@@ -121,4 +122,51 @@ fn a_template_can_be_denied_functions_files_and_programs() {
     Arc::make_mut(&mut pass.setting).plugins = true;
     assert_eq!(call(&mut pass, "plugin", &[json!(" a "), json!(""), json!("b")]), Ok(json!("a b")));
     assert_eq!(call(&mut pass, "sockaddr", &[json!("GetPrivateIP")]), Ok(json!("10.0.0.7")));
+}
+
+#[test]
+fn the_reference_in_the_templates_readme_is_the_table() {
+    let readme = include_str!("../../../../templates/README.md");
+    let reference = reference(None).unwrap();
+    assert!(
+        readme.contains(&reference),
+        "templates/README.md is behind: put what `rolecall render functions` prints under \"All functions\""
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_question_is_asked_or_refused(words in proptest::collection::vec("[a-z.?=&@~|,/:_ -]{0,12}|\\PC{0,8}", 0..4)) {
+        let mut pass = pass(&[], &[]);
+        for name in ["service", "connect", "services", "nodes", "node", "key", "ls", "tree", "preparedQuery", "peerings"] {
+            let words: Vec<Json> = words.iter().map(|word| json!(word)).collect();
+            let _asked_or_refused = call(&mut pass, name, &words);
+        }
+        for query in &pass.asked {
+            prop_assert!(!query.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn any_body_is_read_or_refused(body in "[\\[\\]{}:,\"a-zA-Z0-9. ]{0,60}") {
+        let queries = [
+            Query::health("a", true),
+            Query::Services(Default::default()),
+            Query::Nodes { near: None, scope: Default::default() },
+            Query::Node { name: None, scope: Default::default() },
+            Query::Key { key: "a".into(), scope: Default::default() },
+            Query::Tree { prefix: "a".into(), scope: Default::default() },
+            Query::CaRoots,
+            Query::CaLeaf("a".into()),
+            Query::Peerings(Default::default()),
+            Query::Prepared { name: "a".into(), near: None, scope: Default::default() },
+        ];
+        for query in queries {
+            let _read_or_refused = consul::wire::read(&query, body.as_bytes());
+        }
+        let _any = super::json::write(&from_json(&json!(body)), super::json::Style { pretty: true, escaped: true });
+        let _yaml = super::yaml::read(&body);
+    }
 }

@@ -154,12 +154,13 @@ pub(super) fn title(text: &str) -> String {
         let joins =
             inside && matches!(c, '\'' | '’' | '.' | ':') && chars.peek().is_some_and(|c| c.is_alphabetic());
         let word = c.is_alphanumeric() || c == '_' || joins;
-        if word && !inside {
+        if c.is_alphabetic() && !inside {
             out.extend(c.to_uppercase());
         } else {
             out.push(c);
         }
-        inside = word;
+        // Digits before the first letter do not take its place.
+        inside = word && (inside || c.is_alphabetic() || c == '_');
     }
     out
 }

@@ -136,6 +136,25 @@ mod tests {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
+    /// Templates of ours, with what consul-template 0.42.1 made of each.
+    #[test]
+    fn templates_give_what_consul_template_gives() {
+        let cases: Vec<serde_json::Value> = serde_json::from_str(include_str!("go_cases.json")).unwrap();
+        let wrong: Vec<String> = cases
+            .iter()
+            .filter_map(|case| {
+                let found = text(case["template"].as_str().unwrap());
+                let right = match (&found, case["text"].as_str(), case["error"].as_str()) {
+                    (Ok(found), Some(text), _) => found == text,
+                    (Err(found), _, Some(error)) => found.ends_with(error),
+                    _ => false,
+                };
+                (!right).then(|| format!("{case}: {found:?}"))
+            })
+            .collect();
+        assert!(wrong.is_empty() && cases.len() > 100, "{}", wrong.join("\n"));
+    }
+
     #[test]
     fn services_are_as_in_consul_template_and_say_more() {
         for (template, expected) in [

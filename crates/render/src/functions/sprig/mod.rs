@@ -39,12 +39,17 @@ fn int(value: &Value) -> i64 {
         Value::Float(n) => *n as i64,
         Value::Bool(truth) => i64::from(*truth),
         Value::Str(text) => {
-            let digits = text.trim_start_matches('0');
-            match text.get(..2) {
-                Some("0x" | "0X") => i64::from_str_radix(&text[2..], 16).unwrap_or_default(),
-                _ if digits.is_empty() => 0,
-                _ => digits.parse().unwrap_or_default(),
-            }
+            let (negative, digits) =
+                text.strip_prefix('-').map_or((false, text.as_ref()), |digits| (true, digits));
+            let (radix, digits) = match digits.get(..2) {
+                Some("0x" | "0X") => (16, &digits[2..]),
+                Some("0b" | "0B") => (2, &digits[2..]),
+                Some("0o" | "0O") => (8, &digits[2..]),
+                Some(two) if two.starts_with('0') => (8, &digits[1..]),
+                _ => (10, digits),
+            };
+            let n = i64::from_str_radix(digits, radix).unwrap_or_default();
+            if negative { -n } else { n }
         }
         _ => 0,
     }

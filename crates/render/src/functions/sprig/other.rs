@@ -324,7 +324,7 @@ pub(super) const TABLE: &[Function] = &[
     row(
         "sprig_semver",
         &[T],
-        DICT,
+        Type::Opaque("version"),
         "the parts of a version: Major, Minor, Patch, Prerelease, Metadata, Original",
         (r#"{{ (sprig_semver "1.2.3").Minor }}"#, "2"),
         |_, a| semver::parts(text_at(a, 0)),
