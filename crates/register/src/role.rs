@@ -368,7 +368,10 @@ impl Belief {
             |epoch: Epoch| self.mine.filter(|(known, _)| *known == epoch).map_or(now, |(_, since)| since);
         let mine = ballot.mine.map(|epoch| (epoch, known(epoch)));
         let weighed = Belief { other, witnessed, reborn, epoch, confirmed, mine, successor: choice, ..self };
-        if standing == Standing::Candidate && early && weighed.failure.is_none() {
+        // A replica that was just promoted looks like a stale master until the Sentinels were asked again.
+        let open = standing == Standing::Candidate
+            || standing == Standing::Fenced && weighed.standing == Standing::Replica;
+        if open && early && weighed.failure.is_none() {
             // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
             return Belief { settled: false, ..weighed };
         }

@@ -148,6 +148,24 @@ fn a_promoted_replica_is_crowned_by_the_sentinel_that_promotes_it() {
 }
 
 #[test]
+fn a_promoted_replica_says_nothing_before_the_sentinels_were_asked_again() {
+    let mut story = Story::new();
+    story.seen(0, Replica, "a");
+    for who in ["s1", "s2", "s3"] {
+        story.says(5, who, OTHER, 3, None);
+    }
+    story.is(Standing::Replica, None, "another is master").seen(100, Master, "a");
+    assert!(story.belief.is_open() && !story.belief.is_settled(), "what was said of a replica stands");
+    let mut stale = Story { belief: story.belief.clone(), evidence: story.evidence.clone(), ..story };
+    story.says(103, "s1", OTHER, 3, Some((ME, 4))).is(Standing::Master, Some(4), "it is promoted");
+    for who in ["s1", "s2", "s3"] {
+        stale.says(103, who, OTHER, 3, None);
+    }
+    stale.is(Standing::Fenced, None, "nobody promotes it");
+    assert!(stale.belief.is_settled());
+}
+
+#[test]
 fn a_master_is_fenced_by_one_witness() {
     let start = || {
         let mut story = Story::new();
