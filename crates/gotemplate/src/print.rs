@@ -139,6 +139,8 @@ struct Flags {
     zero: bool,
     width: Option<usize>,
     precision: Option<usize>,
+    /// `%+v`: field names, not signs.
+    names: bool,
 }
 
 #[derive(Default)]
@@ -212,6 +214,8 @@ impl Printer {
         };
         at += 1;
         self.flags.zero &= !self.flags.minus;
+        self.flags.names = verb == 'v' && self.flags.plus;
+        self.flags.plus &= verb != 'v';
         match verb {
             '%' => self.text.push('%'),
             _ if !args.good => _ = write!(self.text, "%!{verb}(BADINDEX)"),
@@ -296,7 +300,7 @@ impl Printer {
                     if n > 0 {
                         self.text.push_str(if sharp { ", " } else { " " });
                     }
-                    if self.flags.plus || sharp {
+                    if self.flags.names || sharp {
                         self.text.push_str(record.shape.fields[n].name);
                         self.text.push(':');
                     }

@@ -70,8 +70,8 @@ fn table(out: &mut String, path: &mut Vec<String>, entries: &[(String, Value)]) 
 }
 
 fn head(out: &mut String, path: &[String], (open, close): (&str, &str)) {
-    // A blank line stands before each table of the first level.
-    if path.len() == 1 && !out.is_empty() {
+    // A blank line stands before each table of the first level, and before each of a list of tables.
+    if (path.len() == 1 || open == "[[") && !out.is_empty() {
         out.push('\n');
     }
     out.push_str(&format!("{}{open}{}{close}\n", "  ".repeat(path.len() - 1), path.join(".")));

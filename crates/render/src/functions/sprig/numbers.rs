@@ -209,7 +209,7 @@ fn divided(a: &[Value], divide: fn(i64, i64) -> i64) -> Result<Value, String> {
 /// Decimal arithmetic: 0.1 and 0.2 make 0.3.
 fn folded(a: &[Value], compute: fn(f64, f64) -> f64) -> Value {
     let sum = a.iter().map(float).reduce(compute).unwrap_or_default();
-    let plain: f64 = format!("{sum:.14e}").parse().unwrap_or(sum);
+    let plain: f64 = format!("{sum:.15e}").parse().unwrap_or(sum);
     Value::Float(plain)
 }
 
@@ -221,9 +221,8 @@ fn rounded(a: &[Value]) -> Value {
     };
     let scale = 10f64.powi(digits);
     let scaled = n * scale;
-    let part = scaled.abs() - scaled.abs().floor();
-    let whole = if part >= from { scaled.abs().ceil() } else { scaled.abs().floor() };
-    Value::Float(whole.copysign(n) / scale)
+    let whole = if scaled - scaled.trunc() >= from { scaled.ceil() } else { scaled.floor() };
+    Value::Float(whole / scale)
 }
 
 fn steps(from: i64, to: i64, by: i64) -> Result<Value, String> {

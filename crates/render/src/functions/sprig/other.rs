@@ -310,8 +310,14 @@ pub(super) const TABLE: &[Function] = &[
         &[ANY],
         T,
         "seconds as hours, minutes and seconds",
-        (r#"{{ sprig_duration 95 }}"#, "1m35s"),
-        |_, a| Ok(duration(int(at(a, 0))).into()),
+        (r#"{{ sprig_duration "95" }}"#, "1m35s"),
+        |_, a| {
+            Ok(duration(match at(a, 0) {
+                Value::Int(gotemplate::IntKind::Int, _) => 0,
+                seconds => int(seconds),
+            })
+            .into())
+        },
     ),
     row(
         "sprig_durationRound",
@@ -365,8 +371,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 }
 
 fn base(path: &str) -> String {
-    let path = path.trim_end_matches('/');
-    match path.rsplit('/').next() {
+    match path.trim_end_matches('/').rsplit('/').next() {
         Some("") | None => if path.is_empty() { "." } else { "/" }.into(),
         Some(last) => last.into(),
     }
