@@ -249,8 +249,8 @@ impl Helm {
         can: &Capabilities,
     ) -> Result<usize, String> {
         let revived = self.revived(orders, look);
-        let orders = due(orders, can, &revived);
-        if orders.iter().any(Order::can_wait) && !can.deletes_at_once() {
+        let orders = due(orders, &revived);
+        if orders.iter().any(Order::can_wait) {
             let idle = idle(&runtime.connections().await.map_err(|error| error.to_string())?);
             let busy = orders.iter().filter(|order| order.can_wait()).filter_map(Order::server);
             if let Some((proxy, name)) = busy.into_iter().find(|server| !idle.contains(*server)) {
@@ -451,17 +451,13 @@ fn can(look: &Look) -> Capabilities {
 
 /// The orders that are given now: one that only tidies up waits for the next look, unless its server's name is needed.
 /// A revived one is neither deleted nor made.
-fn due(orders: &[Order], can: &Capabilities, revived: &BTreeSet<Server>) -> Vec<Order> {
-    let needed = |at: usize| {
-        let comes =
-            |later: &Order| matches!(later, Order::Add { server, .. } if Some(server) == orders[at].server());
-        orders[at + 1..].iter().any(comes)
-    };
+fn due(orders: &[Order], revived: &BTreeSet<Server>) -> Vec<Order> {
+    let added = orders.iter().filter(|order| matches!(order, Order::Add { .. }));
+    let added: BTreeSet<&Server> = added.filter_map(Order::server).collect();
+    let needed = |order: &Order| order.server().is_some_and(|server| added.contains(server));
     let spared = |order: &Order| matches!(order, Order::Delete(server) | Order::Add { server, .. } | Order::EnableHealth(server) if revived.contains(server));
-    let now = |(at, order): &(usize, &Order)| {
-        !spared(order) && (!order.can_wait() || can.deletes_at_once() || needed(*at))
-    };
-    orders.iter().enumerate().filter(now).map(|(_, order)| order.clone()).collect()
+    let now = |order: &&Order| !spared(order) && (!order.can_wait() || needed(order));
+    orders.iter().filter(now).cloned().collect()
 }
 
 /// What is wrong beyond what may wait.

@@ -61,15 +61,7 @@ impl Capabilities {
         since.is_some_and(|since| since <= self.version)
     }
 
-    /// Whether `del server` right after its sessions were cut is safe. Before, HAProxy counts too little of what still
-    /// points to the server and may crash (haproxy#2298, fixed in 2.6.17, 2.8.7, 2.9.6): the server stays in
-    /// maintenance until nothing is seen on it.
-    #[must_use]
-    pub fn deletes_at_once(&self) -> bool {
-        self.fixed(&[Version(2, 6, 17), Version(2, 7, 12), Version(2, 8, 7), Version(2, 9, 6)])
-    }
-
-    /// Whether a server that is added reuses connections as one of the file does (fixed in the same releases).
+    /// Whether a server that is added reuses connections as one of the file does (fixed in 2.6.17, 2.8.7, 2.9.6).
     #[must_use]
     pub fn added_servers_reuse(&self) -> bool {
         self.fixed(&[Version(2, 6, 17), Version(2, 7, 12), Version(2, 8, 7), Version(2, 9, 6)])
