@@ -81,10 +81,14 @@ async fn cluster(client: &Client) -> Finding {
 
 async fn rights(client: &Client, rights: &[Right]) -> Finding {
     const WHAT: &str = "Consul token";
+    let mut rules: Vec<String> = rights.iter().map(Right::rule).collect();
+    rules.sort();
+    rules.dedup();
+    let rules = rules.join(" ");
     let may = match client.may(rights).await {
         Ok(may) => may,
         Err(error) => {
-            let denied = error.denied().map(|right| format!("Consul wants {right}"));
+            let denied = error.denied().map(|right| format!("Consul wants {right}, with the policy {rules}"));
             return Finding::failed(WHAT, denied.unwrap_or_else(|| error.to_string()));
         }
     };
@@ -94,8 +98,5 @@ async fn rights(client: &Client, rights: &[Right]) -> Finding {
         return Finding::ok(WHAT, "has every right that is needed");
     }
     let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    let mut rules: Vec<String> = rights.iter().map(Right::rule).collect();
-    rules.sort();
-    rules.dedup();
-    Finding::failed(WHAT, format!("lacks {}; give it the policy {}", names.join(", "), rules.join(" ")))
+    Finding::failed(WHAT, format!("lacks {}; give it the policy {rules}", names.join(", ")))
 }
