@@ -6,6 +6,7 @@ mod bad_answers;
 mod bad_files;
 mod bad_input;
 mod clocks;
+mod cut_off;
 mod denied;
 mod doctor;
 mod drained;

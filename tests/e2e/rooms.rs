@@ -42,6 +42,7 @@ const DECIDING: [(&str, &[&str]); 5] = [
             "probe/pattern.rs",
             "probe/said.rs",
             "pulse.rs",
+            "quality.rs",
             "role.rs",
             "role/ballot.rs",
             "role/own_word.rs",

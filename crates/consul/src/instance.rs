@@ -53,6 +53,10 @@ pub mod meta {
     pub const CARDINALITY: &str = "cardinality";
     /// Redis' run id: changes when the process restarts.
     pub const RUN_ID: &str = "run_id";
+    /// A replica's link to its master: `up`, `sync` or `down`.
+    pub const LINK: &str = "link";
+    /// Redis' replication id: which history of writes the instance has.
+    pub const REPLID: &str = "replid";
     /// Kubernetes pod name.
     pub const POD: &str = "pod";
     /// Kubernetes pod UID.

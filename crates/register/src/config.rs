@@ -235,13 +235,15 @@ fn cardinality(section: &mut Section, mistakes: &mut Mistakes) -> bool {
 
 /// The limits of Consul's agent, which refuses the whole registration otherwise.
 fn facts(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
-    const OURS: [&str; 11] = [
+    const OURS: [&str; 13] = [
         meta::ROLE,
         meta::SAYS,
         meta::CARDINALITY,
         meta::EPOCH,
         meta::GENERATION,
         meta::RUN_ID,
+        meta::LINK,
+        meta::REPLID,
         meta::POD,
         meta::POD_UID,
         meta::NAMESPACE,

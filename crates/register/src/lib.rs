@@ -42,6 +42,7 @@ pub mod plan;
 pub mod pointer;
 pub mod probe;
 pub mod pulse;
+pub mod quality;
 pub mod readback;
 pub mod reconcile;
 pub mod role;

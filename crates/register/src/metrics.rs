@@ -121,6 +121,8 @@ impl Collector for Boards {
             let glance = board.glance.borrow();
             flag(glance.looks > 0 && glance.error.is_none())
         })?;
+        let lag = ("replica_lag_seconds", "For how long a replica has heard nothing of its master");
+        self.each(out, Gauge, lag, |board| board.quality.borrow().lag.map(|lag| lag.as_secs_f64()))?;
         let failures = ("probe_failures", "Looks that failed");
         self.each(out, Counter, failures, |board| Some(board.glance.borrow().failures as f64))?;
         let registrations = ("registrations", "Entries that the agent accepted");
@@ -172,6 +174,7 @@ mod tests {
             "rolecall_register_role{service=\"redis\",id=\"redis-0\",role=\"master\"} 1",
             "rolecall_register_role{service=\"redis\",id=\"redis-0\",role=\"replica\"} 0",
             "rolecall_register_epoch{service=\"redis\",id=\"redis-0\"} 3",
+            "rolecall_register_replica_lag_seconds{service=\"redis\",id=\"redis-0\"} 1",
             "rolecall_register_probe_failures_total{service=\"redis\",id=\"redis-0\"} 0",
             "rolecall_register_probe_seconds_count{service=\"redis\",id=\"redis-0\"} 1",
             "rolecall_register_registrations_total{service=\"redis\",id=\"redis-0\"} 2",

@@ -5,6 +5,7 @@ use crate::{
     plan::{Desired, Identity, desired},
     pointer::Sight,
     probe::Probe,
+    quality::{Following, Quality},
     role::{Belief, Evidence, Names, Sighting},
     sentinel::{Report, hello::Hellos},
 };
@@ -40,6 +41,8 @@ pub struct Outlook {
     pub desired: watch::Sender<Desired>,
     /// The last look.
     pub glance: watch::Sender<Glance>,
+    /// What is known of the replication.
+    pub quality: watch::Sender<Quality>,
     /// The last changes.
     pub history: watch::Sender<History>,
     /// When what is desired was last compared with the instance.
@@ -104,6 +107,7 @@ pub async fn observe(
 ) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut following = Following::default();
     let mut calm = true;
     let mut awake = Moment::now();
     loop {
@@ -117,6 +121,7 @@ pub async fn observe(
         let asleep = awake.slept();
         awake = Moment::now();
         let mut belief = out.belief.borrow().clone().slept(asleep, Instant::now());
+        let mut replication = None;
         if look {
             let began = Instant::now();
             let seen = probe.look().await;
@@ -124,6 +129,7 @@ pub async fn observe(
             timed(took);
             let sighting = match seen {
                 Ok(look) => {
+                    replication = Some(look.replication);
                     Sighting::Answer { role: look.role, word: look.word, epoch: look.epoch, life: look.life }
                 }
                 Err(error) => Sighting::Failure(error.to_string()),
@@ -132,7 +138,10 @@ pub async fn observe(
             belief = belief.saw(sighting, Instant::now());
         }
         let evidence = witnesses.evidence(me);
-        out.publish(me, belief.judged(&evidence, names, Instant::now()));
+        let now = Instant::now();
+        following = following.after(replication, evidence.led, now);
+        let quality = following.quality(me.ttl, me.max_lag, now);
+        out.publish(me, belief.judged(&evidence, names, now), quality);
         if look {
             out.looked.send_replace(Some(Moment::now()));
         }
@@ -153,9 +162,15 @@ impl Outlook {
         });
     }
 
-    fn publish(&self, me: &Identity, belief: Belief) {
-        let wish = desired(me, &belief);
+    fn publish(&self, me: &Identity, belief: Belief, quality: Quality) {
+        let wish = quality.grade(desired(me, &belief));
         let early = wish == Desired::Undecided;
+        let before = self.quality.send_replace(quality.clone());
+        match (before.fault, quality.fault) {
+            (None, Some(why)) => tracing::warn!(id = me.id, why, "no replica to read from; the check warns"),
+            (Some(_), None) => tracing::info!(id = me.id, "a replica to read from again"),
+            _ => {}
+        }
         self.belief.send_if_modified(|known| {
             let news = *known != belief;
             if news {
@@ -197,6 +212,7 @@ mod tests {
     use crate::{
         plan::tests::{entry, me},
         probe::{Look, ProbeError},
+        quality::{LinkState, Replication},
         role::Life,
         sentinel::{Answer, Named, Report},
     };
@@ -208,7 +224,7 @@ mod tests {
             atomic::{AtomicUsize, Ordering},
         },
     };
-    use tokio::time::sleep;
+    use tokio::time::{sleep, timeout};
 
     /// Answers from a list, the last one for ever; is disturbed whenever told to.
     struct Script(VecDeque<Option<Role>>, watch::Receiver<()>, Arc<AtomicUsize>);
@@ -219,7 +235,13 @@ mod tests {
             let next = if self.0.len() > 1 { self.0.pop_front() } else { self.0.front().copied() };
             let life = Life { run_id: Some("abc".into()), connection: 1 };
             match next.flatten() {
-                Some(role) => Ok(Look { role, word: role.to_string(), epoch: None, life }),
+                Some(role) => Ok(Look {
+                    role,
+                    word: role.to_string(),
+                    epoch: None,
+                    life,
+                    replication: Default::default(),
+                }),
                 None => Err(ProbeError::Silent { address: "x:1".into(), limit: Duration::from_secs(1) }),
             }
         }
@@ -235,35 +257,46 @@ mod tests {
         desired: watch::Receiver<Desired>,
         belief: watch::Receiver<Belief>,
         report: watch::Sender<Report>,
+        rows: watch::Sender<Watched>,
         disturb: watch::Sender<()>,
         looks: Arc<AtomicUsize>,
     }
 
     fn start(script: &[Option<Role>], sentinel: bool) -> Stage {
+        let (disturb, disturbed) = watch::channel(());
+        let looks = Arc::new(AtomicUsize::new(0));
+        let probe = Script(script.iter().copied().collect(), disturbed, Arc::clone(&looks));
+        start_with(probe, sentinel, (disturb, looks))
+    }
+
+    fn start_with(
+        probe: impl Probe + 'static,
+        sentinel: bool,
+        (disturb, looks): (watch::Sender<()>, Arc<AtomicUsize>),
+    ) -> Stage {
         let (belief, believed) = watch::channel(Belief::new(sentinel));
         let (wish, desired) = watch::channel(Desired::Undecided);
         let out = Outlook {
             belief,
             desired: wish,
             glance: watch::channel(Glance::default()).0,
+            quality: watch::channel(Quality::default()).0,
             history: watch::channel(History::default()).0,
             looked: watch::channel(None).0,
         };
         let (report, reports) = watch::channel(Report::new(sentinel.then(|| "s".to_owned())));
-        let (disturb, disturbed) = watch::channel(());
-        let looks = Arc::new(AtomicUsize::new(0));
-        let probe = Script(script.iter().copied().collect(), disturbed, Arc::clone(&looks));
+        let (rows, catalog) = watch::channel(Watched::default());
         let names = Names([("10.0.0.7".to_owned(), 6379)].into());
         tokio::spawn(async move {
             let witnesses = Witnesses {
                 report: reports,
                 hellos: watch::channel(Hellos::default()).1,
-                catalog: watch::channel(Watched::default()).1,
+                catalog,
                 pointer: None,
             };
             observe(probe, Duration::from_millis(200), &me(), &names, witnesses, &out, |_| {}).await;
         });
-        Stage { desired, belief: believed, report, disturb, looks }
+        Stage { desired, belief: believed, report, rows, disturb, looks }
     }
 
     #[tokio::test(start_paused = true)]
@@ -288,6 +321,43 @@ mod tests {
         let critical = |wish: &Desired| entry(wish).check.status == Status::Critical;
         let wish = stage.desired.wait_for(critical).await.unwrap().clone();
         assert_eq!(entry(&wish).tags, ["v7", "master"], "a failed look keeps the tags");
+    }
+
+    /// A replica whose link is as told.
+    struct Replica(watch::Receiver<LinkState>);
+
+    impl Probe for Replica {
+        async fn look(&mut self) -> Result<Look, ProbeError> {
+            let life = Life { run_id: Some("abc".into()), connection: 1 };
+            let replication = Replication { link: Some(*self.0.borrow()), ..Replication::default() };
+            Ok(Look { role: Role::Replica, word: "slave".into(), epoch: None, life, replication })
+        }
+
+        async fn disturbed(&mut self) {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_that_is_cut_off_warns_when_a_master_is_there() {
+        let (link, told) = watch::channel(LinkState::Up);
+        let mut stage = start_with(Replica(told), false, (watch::channel(()).0, Arc::default()));
+        let is = |link: &'static str, status: Status| move |wish: &Desired| matches!(wish, Desired::Present(entry, _) if entry.meta["link"] == link && entry.check.status == status);
+        stage.desired.wait_for(is("up", Status::Passing)).await.unwrap();
+        link.send_replace(LinkState::Down);
+        stage.desired.wait_for(is("down", Status::Passing)).await.unwrap();
+        sleep(10 * me().ttl).await;
+        assert!(is("down", Status::Passing)(&stage.desired.borrow()), "nobody is better to read from");
+
+        let row = serde_json::json!({"Node": "n", "ID": "redis-1", "Status": "passing", "ServiceMeta": {"role": "primary"}});
+        let value = Some(Arc::new(serde_json::json!([row])));
+        stage.rows.send_replace(Watched { value, ..Watched::default() });
+        let since = Instant::now();
+        let warned = stage.desired.wait_for(is("down", Status::Warning));
+        timeout(2 * me().ttl, warned).await.unwrap().unwrap();
+        assert!((me().ttl..me().ttl + Duration::from_secs(1)).contains(&since.elapsed()));
+        link.send_replace(LinkState::Up);
+        stage.desired.wait_for(is("up", Status::Passing)).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,6 +32,8 @@ pub struct Identity {
     pub many: bool,
     /// How long Consul believes a heartbeat.
     pub ttl: Duration,
+    /// For how long a replica may have heard nothing of its master.
+    pub max_lag: Option<Duration>,
     /// How long Consul keeps an instance that nobody speaks for.
     pub deregister_critical_after: Duration,
 }
@@ -223,6 +225,7 @@ pub(crate) mod tests {
             words: Words::of_redis(),
             many: false,
             ttl: Duration::from_secs(9),
+            max_lag: None,
             deregister_critical_after: Duration::from_secs(60),
         }
     }

@@ -79,6 +79,8 @@ pub struct Evidence {
     pub own: Option<(String, Epoch)>,
     /// The highest epoch in which this instance was ever seen as master, there or by the pointer.
     pub mine: Option<Epoch>,
+    /// Whether another instance is registered as master and passes.
+    pub led: bool,
     /// How often epochs began anew, by the catalog and the pointer.
     pub generation: u64,
     /// The epoch pointer.
@@ -106,6 +108,7 @@ impl Evidence {
         let generation = generations.chain(pointer.pointer().map(|pointer| pointer.epoch.generation)).max();
         Evidence {
             rival: others.iter().filter(|row| row.status == "passing").filter_map(claim).max(),
+            led: others.iter().any(|row| row.status == "passing"),
             latest: others.iter().filter_map(claim).chain(former).max(),
             own: own.iter().find_map(crown),
             mine: own

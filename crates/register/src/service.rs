@@ -19,6 +19,7 @@ use crate::{
         push::Told,
         redis::Listener,
     },
+    quality::Quality,
     readback::read_back,
     reconcile::{Actual, keep_entry},
     role::{Belief, Names, STALL},
@@ -93,6 +94,7 @@ impl Service {
         let (desired, desired_board) = watch::channel(Desired::Undecided);
         let (drain, drain_board) = watch::channel(Drain::default());
         let (glance, glance_board) = watch::channel(Glance::default());
+        let (quality, quality_board) = watch::channel(Quality::default());
         let (history, history_board) = watch::channel(History::default());
         let (report, report_board) = watch::channel(report);
         let (actual, actual_board) = watch::channel(Actual::default());
@@ -114,6 +116,7 @@ impl Service {
             pointer: pointer.as_ref().map(|p| (p.key.clone(), p.heard.clone(), p.trouble.subscribe())),
             belief: belief_board,
             glance: glance_board,
+            quality: quality_board,
             history: history_board,
             report: report_board,
             desired: desired_board,
@@ -133,7 +136,8 @@ impl Service {
             ready.await_for(format!("registration of {} at the Consul agent", config.id)),
         ];
         let wish = watch::channel(Desired::Undecided).0;
-        let outlook = Outlook { belief, desired: wish, glance, history, looked: watch::channel(None).0 };
+        let outlook =
+            Outlook { belief, desired: wish, glance, quality, history, looked: watch::channel(None).0 };
         let node = client.settings().external.clone();
         let who = (config.name.as_str(), config.id.as_str());
         let external = node.map(|node| External::new(client.clone(), &node, who, config.ttl));
@@ -427,6 +431,7 @@ impl Service {
             words: config.words.clone(),
             many: config.many,
             ttl: config.ttl,
+            max_lag: config.probe.redis().and_then(|redis| redis.max_lag),
             deregister_critical_after: config.deregister_critical_after,
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     observe::Glance,
     plan::{Desired, Known},
     pointer::Sight,
+    quality::{LinkState, Quality},
     reconcile::Actual,
     role::Belief,
     sentinel::Report,
@@ -43,6 +44,8 @@ pub struct Board {
     pub belief: watch::Receiver<Belief>,
     /// The last look.
     pub glance: watch::Receiver<Glance>,
+    /// What is known of the replication.
+    pub quality: watch::Receiver<Quality>,
     /// The last changes of the role.
     pub history: watch::Receiver<History>,
     /// The Sentinels' last answers.
@@ -81,6 +84,7 @@ impl Board {
             "pointer": self.pointer(),
             "run_id": belief.run_id(),
             "probe": self.probe(),
+            "replication": replication(&self.quality.borrow()),
             "sentinel": self.sentinel.as_ref().map(|asked| sentinel(asked, &self.report.borrow())),
             "drain": self.drain.borrow().show(),
             "desired": self.desired(),
@@ -169,6 +173,15 @@ impl Board {
             "error": self.trouble(),
         })
     }
+}
+
+fn replication(quality: &Quality) -> Value {
+    json!({
+        "link": quality.link.map(LinkState::word),
+        "replid": quality.replid,
+        "lag_s": quality.lag.map(|lag| lag.as_secs()),
+        "fault": quality.fault,
+    })
 }
 
 fn sentinel((master, quorum): &(String, usize), report: &Report) -> Value {
@@ -280,6 +293,12 @@ pub(crate) mod tests {
             pointer: None,
             belief: rx(belief),
             glance: rx(Glance { looks: 1, at_ms: 7.0, ..Glance::default() }),
+            quality: rx(Quality {
+                link: Some(LinkState::Up),
+                replid: Some("86fa".into()),
+                lag: Some(Duration::from_secs(1)),
+                fault: None,
+            }),
             history: rx(history),
             report: rx(report),
             drain: rx(Drain::default()),
@@ -309,6 +328,7 @@ pub(crate) mod tests {
                        "promotes": null, "gone": [], "remedy": null, "error": "t: down"}),
             ),
             ("/says", json!("master")),
+            ("/replication", json!({"link": "up", "replid": "86fa", "lag_s": 1, "fault": null})),
             ("/drain", json!({"order": 0, "state": "serving", "why": null})),
             ("/desired", json!({"tags": ["v7", "master"], "status": "passing"})),
             ("/agent/state", json!("in sync")),

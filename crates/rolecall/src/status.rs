@@ -29,7 +29,7 @@ pub fn page(status: &Value, address: &str, now_ms: f64) -> String {
 
 fn instance(service: &Value, now_ms: f64) -> Vec<String> {
     let (probe, agent, catalog) = (&service["probe"], &service["agent"], &service["catalog"]);
-    let (sentinel, drain) = (&service["sentinel"], &service["drain"]);
+    let (sentinel, drain, link) = (&service["sentinel"], &service["drain"], &service["replication"]);
     let epoch = prefixed("in epoch ", &service["epoch"]);
     let drained = if drain["state"] == "serving" { String::new() } else { text(&drain["state"]) };
     let place = format!("{}:{}", text(&service["address"]), text(&service["port"]));
@@ -52,6 +52,7 @@ fn instance(service: &Value, now_ms: f64) -> Vec<String> {
         ),
         row("why", &[text(&service["why"]), text(&drain["why"])]),
         row("probe", &[good.into(), looked, text(&probe["error"])]),
+        row("link", &[text(&link["link"]), prefixed("lag in s ", &link["lag_s"]), text(&link["fault"])]),
         row("sentinel", &[answering, prefixed("they name ", &sentinel["named"]), text(&sentinel["error"])]),
         row(
             "agent",
@@ -160,6 +161,7 @@ mod tests {
                 "id": "redis-0", "address": "10.0.0.7", "port": 6379, "role": "master", "epoch": 3,
                 "why": "3 of 3 known Sentinels name it master",
                 "probe": {"ok": true, "latency_ms": 0.42, "error": null},
+                "replication": {"link": "down", "lag_s": 12, "replid": "86fa", "fault": "its link is down"},
                 "sentinel": {"answering": 3, "known": 3, "named": "10.0.0.7:6379", "error": null},
                 "drain": {"state": "draining", "why": null},
                 "agent": {"state": "in sync", "status": "critical", "last_beat_ms": 7000.0, "error": null},
@@ -177,6 +179,7 @@ register 0.1.0 at 127.0.0.1:9500: awaits registration of redis-0 at the Consul a
 redis-0 10.0.0.7:6379, master in epoch 3, draining
   why         3 of 3 known Sentinels name it master
   probe       ok, 0.4 ms
+  link        down, lag in s 12, its link is down
   sentinel    3 of 3 answer, they name 10.0.0.7:6379
   agent       in sync, critical, heard 3 s ago
   catalog     differs, agent says master, catalog says replica [31m

@@ -80,6 +80,7 @@ fn probe(probe: &ProbeConfig) -> Value {
 fn redis(redis: &RedisConfig) -> Value {
     let mut all = link(&redis.link);
     all.insert("address".into(), redis.link.address.to_string().into());
+    all.insert("max_lag".into(), redis.max_lag.map(show_duration).into());
     all.insert("sentinel".into(), redis.sentinel.as_ref().map(sentinel).into());
     all.into()
 }

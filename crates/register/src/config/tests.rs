@@ -26,6 +26,7 @@ service "redis" {
     password = "pa55"
     interval = "100ms"
     timeout = "50ms"
+    max_lag = "12s"
     tls { ca_cert = "/ca.pem" server_name = "redis.local" }
     sentinel {
       master = "mymaster"
@@ -59,6 +60,8 @@ fn every_key_of_the_example_is_read() {
         ("cache-redis-0", Some("10.0.0.5"), 7000)
     );
     assert_eq!(cache.probe.timeout, Duration::from_millis(150));
+    let max_lag = |service: &ServiceConfig| service.probe.redis().unwrap().max_lag;
+    assert_eq!((max_lag(redis), max_lag(cache)), (Some(Duration::from_secs(12)), None));
 }
 
 #[test]
@@ -73,6 +76,7 @@ fn the_printed_configuration_holds_no_secret_and_can_be_read_again() {
     assert_eq!(shown.matches("[redacted]").count(), 3, "{shown}");
     let probe = &value["service"][0]["redis"]["probe"]["redis"];
     assert_eq!((&probe["interval"], &probe["sentinel"]["quorum"]), (&"100ms".into(), &2.into()));
+    assert_eq!(probe["max_lag"], "12s");
     assert_eq!(value["service"][1]["cache"]["address"], "(the local address that routes to Consul)");
 }
 
@@ -355,6 +359,7 @@ service "redis" {
   probe "redis" {
     address = "nowhere"
     username = "u"
+    max_lag = "1s"
     tls { cert = "/c" }
     sentinel {
       addresses = ["a:1", "a:1"]
@@ -380,16 +385,17 @@ service "again" {
         "F:8: service.redis.ttll: unknown key; did you mean ttl?",
         "F:10: service.redis.probe.redis.address: expected HOST:PORT",
         "F:11: service.redis.probe.redis.username: is set without password",
-        "F:12: service.redis.probe.redis.tls.cert: is set without key",
-        "F:13: service.redis.probe.redis.sentinel.master: is needed",
-        "F:14: service.redis.probe.redis.sentinel.addresses: \"a:1\" is there twice",
-        "F:15: service.redis.probe.redis.sentinel.quorum: expected a whole number",
-        "F:21: service.other.probe.mysql: there is no probe \"mysql\"; the kinds are redis, http, exec, stream, tcp, file, push, static",
-        "F:23: service.again.id: another service block has the id \"x\" too",
-        "F:23: service.again.probe: is needed to learn the role",
+        "F:12: service.redis.probe.redis.max_lag: must be 2s or more",
+        "F:13: service.redis.probe.redis.tls.cert: is set without key",
+        "F:14: service.redis.probe.redis.sentinel.master: is needed",
+        "F:15: service.redis.probe.redis.sentinel.addresses: \"a:1\" is there twice",
+        "F:16: service.redis.probe.redis.sentinel.quorum: expected a whole number",
+        "F:22: service.other.probe.mysql: there is no probe \"mysql\"; the kinds are redis, http, exec, stream, tcp, file, push, static",
+        "F:24: service.again.id: another service block has the id \"x\" too",
+        "F:24: service.again.probe: is needed to learn the role",
     ] {
         assert!(mistakes.lines().any(|line| line.starts_with(wanted)), "{wanted}\n---\n{mistakes}");
     }
-    assert_eq!(mistakes.lines().count(), 15, "{mistakes}");
+    assert_eq!(mistakes.lines().count(), 16, "{mistakes}");
     assert!(load("", &[]).unwrap_err().contains("there is no service block"));
 }

@@ -15,7 +15,7 @@ pub mod said;
 pub mod stream;
 pub mod tcp;
 
-use crate::role::Life;
+use crate::{quality::Replication, role::Life};
 use consul::Role;
 use std::{future::Future, time::Duration};
 
@@ -30,6 +30,8 @@ pub struct Look {
     pub epoch: Option<u64>,
     /// Which life of it says so.
     pub life: Life,
+    /// What it says of its replication.
+    pub replication: Replication,
 }
 
 /// A way to learn an instance's role.

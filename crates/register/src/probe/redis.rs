@@ -6,6 +6,7 @@ use super::{
     remedy::explain,
 };
 use crate::{
+    quality::{LinkState, Replication},
     role::Life,
     sentinel::hello::{self, FRESH, Hello, Hellos, hello},
 };
@@ -19,6 +20,8 @@ use tokio::{
 
 /// A TLS handshake reads certificate files and costs some round trips, so it may take longer than a look.
 const HANDSHAKE: Duration = Duration::from_secs(1);
+/// How often `INFO replication` is asked: it counts in seconds.
+const INFO_AGAIN: Duration = Duration::from_secs(1);
 
 /// Looks at one Redis.
 #[derive(Debug)]
@@ -43,6 +46,15 @@ struct Open {
     connection: MultiplexedConnection,
     closed: watch::Receiver<bool>,
     life: Life,
+    told: Option<Told>,
+}
+
+/// The last answer to `INFO replication`; nothing when it was denied.
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    of: (Role, Option<LinkState>),
+    replication: Option<Replication>,
 }
 
 impl RedisProbe {
@@ -71,7 +83,8 @@ impl RedisProbe {
             let subscribing = timeout(self.limit, connection.subscribe(hello::CHANNEL)).await;
             let _denied = subscribing.map_err(|_| self.silent(self.limit))?;
         }
-        Ok(Open { connection, closed, life: Life { run_id, connection: self.connections } })
+        let life = Life { run_id, connection: self.connections };
+        Ok(Open { connection, closed, life, told: None })
     }
 
     async fn ask(&mut self) -> Result<Look, ProbeError> {
@@ -89,16 +102,21 @@ impl RedisProbe {
     }
 
     async fn ask_over(&mut self, mut open: Open) -> Result<Result<Look, RedisError>, ProbeError> {
+        let began = Instant::now();
         let answer = timeout(self.limit, cmd("ROLE").query_async::<Value>(&mut open.connection)).await;
         let value = match answer.map_err(|_| self.silent(self.limit))? {
             Ok(value) => value,
             Err(error) => return Ok(Err(error)),
         };
         let (role, word) = role(&value).map_err(|strange| self.strange(strange))?;
+        let link = link(&value).filter(|_| role == Role::Replica);
+        let telling = timeout(self.limit.saturating_sub(began.elapsed()), open.told((role, link))).await;
+        let told = telling.map_err(|_| self.silent(self.limit))?;
+        let replication = Replication { link, ..told };
         let life = open.life.clone();
         // Only a connection that just worked is kept, so every error leads to a new one at the next look.
         self.open = Some(open);
-        Ok(Ok(Look { role, word, epoch: None, life }))
+        Ok(Ok(Look { role, word, epoch: None, life, replication }))
     }
 
     fn address(&self) -> String {
@@ -134,6 +152,24 @@ impl RedisProbe {
             Strange::Sentinel => ProbeError::Sentinel { address: self.address() },
             Strange::Other(found) => ProbeError::Strange { address: self.address(), found },
         }
+    }
+}
+
+impl Open {
+    /// What `INFO replication` says: asked again after a second, and at once when the role or the link changed. When it
+    /// is denied, only then.
+    async fn told(&mut self, of: (Role, Option<LinkState>)) -> Replication {
+        let stale = |told: &Told| told.replication.is_some() && told.at.elapsed() >= INFO_AGAIN;
+        let known = self.told.take_if(|told| told.of == of && !stale(told));
+        let told = match known {
+            Some(told) => told,
+            None => {
+                let info = cmd("INFO").arg("replication").query_async::<String>(&mut self.connection).await;
+                let replication = info.ok().map(|info| Replication::read(&info));
+                Told { at: Instant::now(), of, replication }
+            }
+        };
+        self.told.insert(told).replication.clone().unwrap_or_default()
     }
 }
 
@@ -209,6 +245,17 @@ fn role(answer: &Value) -> Result<(Role, String), Strange> {
     }
 }
 
+/// A replica's word for its link: the fourth element of its answer to `ROLE`.
+fn link(answer: &Value) -> Option<LinkState> {
+    match answer {
+        Value::Array(items) => match items.get(3)? {
+            Value::BulkString(bytes) => LinkState::read(&String::from_utf8_lossy(bytes)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl std::fmt::Debug for Open {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Open").field("life", &self.life).finish_non_exhaustive()
@@ -255,6 +302,26 @@ mod tests {
                 role(&redis::parse_redis_value(bytes.as_bytes()).unwrap()),
                 Err(Strange::Other(_))
             ));
+        }
+    }
+
+    #[test]
+    fn a_replica_tells_its_link() {
+        for (bytes, seen) in [
+            (
+                "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$7\r\nconnect\r\n:-1\r\n",
+                Some(LinkState::Down),
+            ),
+            (
+                "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$9\r\nconnected\r\n:79\r\n",
+                Some(LinkState::Up),
+            ),
+            ("*4\r\n$7\r\nreplica\r\n$1\r\nh\r\n$4\r\n7001\r\n$9\r\nfull_sync\r\n", Some(LinkState::Sync)),
+            ("*3\r\n$6\r\nmaster\r\n:79\r\n*0\r\n", None),
+            ("*1\r\n+replica\r\n", None),
+            ("+OK\r\n", None),
+        ] {
+            assert_eq!(link(&redis::parse_redis_value(bytes.as_bytes()).unwrap()), seen, "{bytes:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a program, a file or a person says of an instance: `role=primary epoch=3`, or the same as JSON.
 
 use super::Look;
-use crate::role::Life;
+use crate::{quality::Replication, role::Life};
 use consul::Role;
 use serde_json::Value;
 
@@ -85,7 +85,13 @@ impl std::fmt::Display for Said {
 impl From<Said> for Look {
     fn from(Said { role, word, epoch }: Said) -> Look {
         // Such a source does not tell one life of the instance from the next.
-        Look { role, word, epoch, life: Life { run_id: None, connection: 0 } }
+        Look {
+            role,
+            word,
+            epoch,
+            life: Life { run_id: None, connection: 0 },
+            replication: Replication::default(),
+        }
     }
 }
 

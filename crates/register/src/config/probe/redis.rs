@@ -2,7 +2,7 @@
 
 use crate::probe::link::{Address, Link, Tls};
 use config::{Mistakes, Section};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// How a Redis is looked at.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct RedisConfig {
     pub link: Link,
     /// The Sentinels that watch it.
     pub sentinel: Option<SentinelConfig>,
+    /// For how long a replica may have heard nothing of its master.
+    pub max_lag: Option<Duration>,
 }
 
 /// The Sentinels that decide who is master.
@@ -28,11 +30,14 @@ pub struct SentinelConfig {
 /// Far more than anybody runs: what lies above is a slip of the finger.
 const MOST_SENTINELS: i64 = 99;
 
+/// Redis tells in whole seconds for how long it heard nothing, and is asked each second.
+const LEAST_LAG: Duration = Duration::from_secs(2);
+
 impl Default for RedisConfig {
     fn default() -> Self {
         let address = Address::Tcp("127.0.0.1".into(), 6379);
         let link = Link { address, username: None, password: None, password_file: None, tls: None };
-        Self { link, sentinel: None }
+        Self { link, sentinel: None, max_lag: None }
     }
 }
 
@@ -42,7 +47,11 @@ pub(super) fn read(probe: &mut Section, mistakes: &mut Mistakes) -> Option<Redis
         probe.parsed("address", str::parse, mistakes).unwrap_or(RedisConfig::default().link.address);
     let tls = tls(probe, mistakes);
     let link = link(address, tls, probe, mistakes);
-    Some(RedisConfig { link, sentinel: sentinel(probe, mistakes) })
+    let max_lag = probe.duration("max_lag", mistakes);
+    if max_lag.is_some_and(|most| most < LEAST_LAG) {
+        probe.mistake("max_lag", "must be 2s or more: Redis tells it in whole seconds", mistakes);
+    }
+    Some(RedisConfig { link, sentinel: sentinel(probe, mistakes), max_lag })
 }
 
 fn sentinel(probe: &mut Section, mistakes: &mut Mistakes) -> Option<SentinelConfig> {
