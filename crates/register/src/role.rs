@@ -364,9 +364,13 @@ impl Belief {
         let waits = choice.as_ref().filter(|(_, since)| !lost || now - *since < PATIENCE);
         let (standing, why) =
             self.verdict(&ballot, held, waits.map(|(claim, _)| claim).filter(later), against);
+        let early = !evidence.report.complete(self.stint) || evidence.unread;
+        // Two Sentinels may not have heard yet what the third knows: a crown that nobody promises is worth an answer, or
+        // silence, of each.
+        let hasty = standing == Standing::Master && early && held.is_none() && ballot.promoted.is_none();
+        let standing = if hasty { Standing::Candidate } else { standing };
         let epoch = if standing == Standing::Master { best } else { self.epoch };
         let epoch = epoch.filter(|_| self.role == Some(Role::Master));
-        let early = !evidence.report.complete(self.stint) || evidence.unread;
         let known =
             |epoch: Epoch| self.mine.filter(|(known, _)| *known == epoch).map_or(now, |(_, since)| since);
         let mine = ballot.mine.map(|epoch| (epoch, known(epoch)));

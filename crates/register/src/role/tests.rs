@@ -91,9 +91,13 @@ impl Story {
         self
     }
 
-    /// Two of three name this instance in `epoch`.
+    /// Two of three name this instance in `epoch`, and the third was asked.
     fn crowned(&mut self, at: u64, epoch: u64) -> &mut Self {
-        self.says(at, "s1", ME, epoch, None).says(at, "s2", ME, epoch, None)
+        self.says(at, "s1", ME, epoch, None).says(at, "s2", ME, epoch, None);
+        if !self.evidence.report.complete(self.belief.stint) {
+            self.answers(at, "s3", Err("down".into()));
+        }
+        self
     }
 
     fn is(&mut self, standing: Standing, epoch: Option<u64>, what: &str) -> &mut Self {
@@ -109,7 +113,8 @@ fn a_master_is_crowned_by_a_majority() {
     let mut story = Story::new();
     story.seen(0, Master, "a").says(5, "s1", ME, 3, None);
     assert!(!story.belief.is_settled(), "one of three has answered");
-    story.says(6, "s2", ME, 3, None).is(Standing::Master, Some(3), "two of three");
+    story.says(6, "s2", ME, 3, None).is(Standing::Unknown, None, "the third may know of another");
+    story.answers(7, "s3", Err("down".into())).is(Standing::Master, Some(3), "two of three");
     assert!(story.belief.is_settled() && !story.belief.is_open());
 
     let mut story = Story::new();
@@ -338,6 +343,7 @@ fn a_choice_that_is_lost_does_not_block_for_ever() {
 fn a_majority_is_one_that_reached_the_same_epoch() {
     let mut story = Story::new();
     story.seen(0, Master, "a").says(5, "s1", ME, 5, None).says(5, "s2", ME, 3, None);
+    story.answers(5, "s3", Err("down".into()));
     story.is(Standing::Master, Some(3), "one of them tells of a former time");
     story.says(6, "s3", OTHER, 5, None).is(Standing::Fenced, Some(3), "so another may win the later epoch");
     let mut story = Story::new();
