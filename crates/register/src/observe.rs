@@ -315,6 +315,7 @@ mod tests {
             others: Default::default(),
         };
         let answer = Answer { asked: Some(Instant::now()), said: Ok(named), listed: true };
+        stage.rows.send_modify(|rows| rows.value = Some(Arc::new(serde_json::json!([]))));
         stage.report.send_replace(Report([("s".to_owned(), answer)].into()));
         let wish = stage.desired.wait_for(|wish| *wish != Desired::Undecided).await.unwrap().clone();
         assert_eq!(entry(&wish).meta["epoch"], "4");
