@@ -245,6 +245,30 @@ async fn a_map_is_filled_anew_without_a_reload() -> Outcome {
     Ok(())
 }
 
+/// A map that changes after HAProxy read it, and before render first looks at HAProxy, is not taken for read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_map_that_changed_before_the_first_look_is_filled_anew() -> Outcome {
+    let (one, _first) = server()?;
+    let special =
+        Special { other: Some(("", "ways.map")), environment: &[("MAP", "yes")], ..Special::default() };
+    let mut front = Front::render(one.number(), special).await?;
+    front.render.ready().await?;
+    front.render.part.signal(Signal::STOP)?;
+    front.start_haproxy().await?;
+    let worker = front.worker().await?;
+    let path = front.home().join("ways.map");
+    fs::write(&path, "1 pool\n")?;
+    front.render.part.signal(Signal::CONT)?;
+    let holds = until("the map to hold what the file says", PATIENCE, async || {
+        let map = haproxy::command(&front.socket(), &format!("@1 show map {}", path.display())).await?;
+        when(map.contains("1 pool"), || map.clone())
+    });
+    front.render.part.explain(holds.await)?;
+    front.applied().await?;
+    assert_eq!(front.worker().await?, worker, "it was reloaded");
+    Ok(())
+}
+
 /// An upstream that empties keeps the servers of before, where the configuration says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backend_keeps_its_last_servers() -> Outcome {

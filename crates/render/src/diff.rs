@@ -31,7 +31,7 @@ pub fn diff(diff: &Diff) -> Result<Verdict, String> {
     let (mut live, mut next) = (Configuration::new(&read(&diff.old)?), Configuration::new(&read(&diff.new)?));
     (live.files, next.files) = (contents(&live.outline), contents(&next.outline));
     for (name, path) in &diff.replaced {
-        next.files.insert(name.clone(), read(path)?);
+        next.files.insert(name.clone(), Some(read(path)?));
     }
     let runs = match &diff.running {
         None => Running::fresh(&live.outline),

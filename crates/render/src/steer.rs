@@ -11,7 +11,7 @@ use crate::{
         ahead::leaving,
         capability::{Capabilities, capabilities},
         check::CheckError,
-        contents::contents,
+        contents::{contents, read_at},
         master::Master,
         order::Order,
         outline,
@@ -19,7 +19,7 @@ use crate::{
         runtime::{Look, Runtime},
         sessions::{Server, idle},
         socket::SocketError,
-        verdict::{Configuration, Drift, Verdict, drift, verdict},
+        verdict::{Configuration, Drift, Files, Verdict, drift, verdict},
     },
 };
 use daemon::clock::unix_millis;
@@ -53,7 +53,9 @@ pub struct Helm {
     /// What was steered and is not in the file yet, and in which worker.
     live: Option<(u32, String)>,
     /// What the files hold that the configuration names, as the worker read them or was told.
-    files: Option<(u32, BTreeMap<String, String>)>,
+    files: Option<(u32, Files)>,
+    /// What they held before the last reload that was needed.
+    before: Files,
     /// A backend that had so many servers never gets fewer.
     least: usize,
     /// What the servers were that were steered out of use in a worker, and may still be there.
@@ -142,6 +144,7 @@ impl Helm {
             ahead: vec![],
             live: None,
             files: None,
+            before: Files::new(),
             least,
             left: Default::default(),
         }
@@ -176,11 +179,8 @@ impl Helm {
             return Ok(self.ahead(&runtime, why.into(), (&file, text), &look, again, marks).await);
         };
         let can = can(&look);
-        let mut live = configuration(&before);
-        if let Some((_, files)) = self.files.take_if(|(pid, _)| *pid == look.pid) {
-            live.files = files;
-        }
-        self.files = Some((look.pid, live.files.clone()));
+        let mut live = Configuration::new(&before);
+        live.files = self.knows(&live.outline, &look);
         let why = match verdict(&live, &next, &look.running, &can) {
             Verdict::Same => {
                 self.files = Some((look.pid, next.files));
@@ -200,7 +200,15 @@ impl Helm {
             },
             Verdict::Reload(why) | Verdict::Refuse(why) => why,
         };
+        self.before = next.files;
         Ok(self.ahead(&runtime, why, (&before, text), &look, again, marks).await)
+    }
+
+    /// What the worker holds of the files that its configuration names.
+    fn knows(&mut self, live: &outline::Outline, look: &Look) -> Files {
+        let known = self.files.take().filter(|(pid, _)| *pid == look.pid);
+        let known = known.unwrap_or_else(|| (look.pid, read_at(live, look.started, &self.before)));
+        self.files.insert(known).1.clone()
     }
 
     /// Whether a file that the text names holds something else than the worker knows.
@@ -407,9 +415,7 @@ impl Helm {
         let (left, wrong): (Vec<Drift>, _) = drift(&look.running, &want.outline, &can)
             .into_iter()
             .partition(|drift| !drift.orders.is_empty() && drift.orders.iter().all(Order::can_wait));
-        if self.files.as_ref().is_none_or(|(pid, _)| *pid != look.pid) {
-            self.files = Some((look.pid, want.files.clone()));
-        }
+        self.knows(&want.outline, &look);
         let other_files = self.other_files(&want);
         let mut looked = Looked { leaving: left.len(), mended: true, other_files, ..Looked::default() };
         if !left.is_empty() {

@@ -15,13 +15,14 @@ pub(super) fn orders(live: &Configuration, next: &Configuration) -> Result<Vec<O
         live.outline.global_value("tune.bufsize").and_then(|size| size.parse().ok()).unwrap_or(BUFSIZE);
     let mut orders = vec![];
     for (file, named) in next.outline.files() {
-        let (Some(was), Some(is)) = (live.files.get(&file), next.files.get(&file)) else { continue };
-        if was == is {
+        let (Some(was), Some(Some(is))) = (live.files.get(&file), next.files.get(&file)) else { continue };
+        let same = |read: fn(&str) -> Vec<String>| was.as_deref().is_some_and(|was| read(was) == read(is));
+        if was.as_ref() == Some(is) {
             continue;
         }
         let order = match named.r#use {
-            Use::Map if map(was) == map(is) => continue,
-            Use::Acl if acl(was) == acl(is) => continue,
+            Use::Map if same(map) => continue,
+            Use::Acl if same(acl) => continue,
             Use::Map => entries(Entries::Map, &file, map(is), bufsize)?,
             Use::Acl => entries(Entries::Acl, &file, acl(is), bufsize)?,
             Use::Cert => certificate(Certificate::Cert, &file, is, bufsize)?,

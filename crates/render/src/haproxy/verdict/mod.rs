@@ -27,9 +27,13 @@ use std::{collections::BTreeMap, fmt};
 pub struct Configuration {
     /// The text, read.
     pub outline: Outline,
-    /// What the files hold, by the names that the text uses ([`Outline::files`]). One that is not here is not compared.
-    pub files: BTreeMap<String, String>,
+    /// What the files hold. One that is not here is not compared.
+    pub files: Files,
 }
+
+/// What files hold, by the names that a text uses ([`Outline::files`]); `None` when that is not known, so that what they
+/// should hold has to be said.
+pub type Files = BTreeMap<String, Option<String>>;
 
 /// What has to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +52,7 @@ impl Configuration {
     /// Of a text alone.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Configuration { outline: outline(text), files: BTreeMap::new() }
+        Configuration { outline: outline(text), files: Files::new() }
     }
 }
 

@@ -228,7 +228,7 @@ fn content_of_files_is_steered() {
         "{HEAD}  use_backend %[src,map_ip(/n.map,b)]\n  acl x src -f /x.lst\n  bind :2 ssl crt /c.pem\n  errorfile 503 /e.http\nbackend b\n"
     );
     let with = |files: [(&str, &str); 4]| Configuration {
-        files: files.into_iter().map(|(name, text)| (name.into(), text.into())).collect(),
+        files: files.into_iter().map(|(name, text)| (name.into(), Some(text.into()))).collect(),
         ..Configuration::new(&text)
     };
     let was =
@@ -264,6 +264,19 @@ fn content_of_files_is_steered() {
         assert_eq!(told(&verdict), expected);
         assert!(!format!("{verdict:?}{verdict}").contains("TWO"), "keys stay out of logs");
     }
+    // What HAProxy holds is not known: it is told.
+    let mut unknown = was.clone();
+    for name in ["/n.map", "/x.lst", "/c.pem"] {
+        unknown.files.insert(name.into(), None);
+    }
+    let verdict_then =
+        verdict(&unknown, &was, &Running::fresh(&was.outline), &capabilities("2.6.12").unwrap());
+    assert_eq!(
+        told(&verdict_then),
+        "set ssl cert /c.pem <<\nONE\n\n; commit ssl cert /c.pem; prepare map /n.map; \
+         add map @? /n.map <<\na b\n\n; commit map @? /n.map; prepare acl /x.lst; \
+         add acl @? /x.lst 10.0.0.0/8; commit acl @? /x.lst"
+    );
     let long = with([
         ("/n.map", &"key value\n".repeat(3000)),
         ("/x.lst", "10.0.0.0/8\n"),
