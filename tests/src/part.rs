@@ -165,9 +165,15 @@ fn tail(log: &Path) -> String {
     format!("--- the end of {}\n    {last}", log.display())
 }
 
-/// Debian keeps daemons in sbin, which a plain user's `PATH` may lack.
+/// Where programs are looked for: first where `HAPROXY_BINARY` is, last where Debian keeps daemons, which a plain user's
+/// `PATH` may lack.
 fn path() -> OsString {
-    let mut path = env::var_os("PATH").unwrap_or_default();
+    let mut path = OsString::new();
+    if let Some(folder) = env::var_os("HAPROXY_BINARY").as_deref().and_then(|file| Path::new(file).parent()) {
+        path.push(folder);
+        path.push(":");
+    }
+    path.push(env::var_os("PATH").unwrap_or_default());
     path.push(":/usr/sbin:/sbin");
     path
 }
