@@ -10,6 +10,7 @@ mod cut_off;
 mod denied;
 mod doctor;
 mod drained;
+mod emptied;
 mod equivalence;
 mod external;
 mod fenced;

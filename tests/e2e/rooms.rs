@@ -12,7 +12,19 @@ const DECIDING: [(&str, &[&str]); 5] = [
         "config",
         &["duration.rs", "hcl.rs", "json.rs", "layers.rs", "loose.rs", "section.rs", "similar.rs", "tree.rs"],
     ),
-    ("consul", &["cursor.rs", "election.rs", "error.rs", "instance.rs", "query.rs", "rights.rs", "wire.rs"]),
+    (
+        "consul",
+        &[
+            "cursor.rs",
+            "doubt.rs",
+            "election.rs",
+            "error.rs",
+            "instance.rs",
+            "query.rs",
+            "rights.rs",
+            "wire.rs",
+        ],
+    ),
     (
         "gotemplate",
         &[

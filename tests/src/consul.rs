@@ -186,6 +186,16 @@ impl Agent {
         let made: Value = serde_json::from_str(&made)?;
         made["SecretID"].as_str().map(Into::into).ok_or_else(|| Trouble::new(format!("no secret in {made}")))
     }
+
+    /// Gives the token of that name other rights.
+    pub async fn allow(&self, name: &str, rules: &str) -> Outcome {
+        let policies = self.get("acl/policies").await?;
+        let policy = policies.as_array().and_then(|all| all.iter().find(|policy| policy["Name"] == name));
+        let id = policy.and_then(|policy| policy["ID"].as_str());
+        let id = id.ok_or_else(|| Trouble::new(format!("no policy {name} in {policies}")))?;
+        let body = json!({ "ID": id, "Name": name, "Rules": rules });
+        self.put(&format!("acl/policy/{id}"), body).await.map(drop)
+    }
 }
 
 /// One entry of a service, as a health query shows it.

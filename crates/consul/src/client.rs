@@ -28,6 +28,8 @@ pub struct Client {
     access: Arc<Access>,
     /// How old an answer may be that a server gives without asking the leader; zero for not at all.
     max_stale: Duration,
+    /// How long the last value is kept when Consul seems to have lost its data; zero to believe everything.
+    quarantine: Duration,
 }
 
 /// A good answer to a [`Query`].
@@ -52,7 +54,7 @@ impl Client {
         let settings = Arc::new(settings.clone());
         let connection = Arc::new(Connection::new(Arc::clone(&settings))?);
         let access = Arc::new(Access::new(&settings)?);
-        Ok(Client { settings, connection, access, max_stale: Duration::ZERO })
+        Ok(Client { settings, connection, access, max_stale: Duration::ZERO, quarantine: Duration::ZERO })
     }
 
     /// The same Consul by connections of its own, so that nothing queues behind another's calls. The token is shared.
@@ -88,6 +90,16 @@ impl Client {
     #[must_use]
     pub fn allow_stale(self, max_stale: Duration) -> Client {
         Client { max_stale, ..self }
+    }
+
+    /// The same, but a watch does not believe at once that all is gone ([`crate::doubt`]).
+    #[must_use]
+    pub fn doubt_for(self, quarantine: Duration) -> Client {
+        Client { quarantine, ..self }
+    }
+
+    pub(crate) fn quarantine(&self) -> Duration {
+        self.quarantine
     }
 
     /// How this Consul is reached.

@@ -1,7 +1,8 @@
-//! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`), what the
-//! bytes mean (`wire`), what both programs agree on (`instance`, `election`), the HTTP calls (`client`) with their connections
-//! (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may (`rights`), who answers
-//! (`agents`), and whether all of that is in order (`doctor`). `external` is the way without an agent.
+//! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`) and when it is not
+//! believed (`doubt`), what the bytes mean (`wire`), what both programs agree on (`instance`, `election`), the HTTP calls
+//! (`client`) with their connections (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may
+//! (`rights`), who answers (`agents`), and whether all of that is in order (`doctor`). `external` is the way without an
+//! agent.
 //!
 //! Nothing here knows of processes, Redis or HAProxy.
 
@@ -12,6 +13,7 @@ pub mod client;
 mod connection;
 pub mod cursor;
 pub mod doctor;
+pub mod doubt;
 pub mod election;
 pub mod error;
 pub mod external;

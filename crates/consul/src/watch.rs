@@ -1,8 +1,9 @@
 //! Follows one question for ever: the client's answers, by the cursor's rules, into a watch channel.
 
 use crate::{
-    Client, Query,
+    Answer, Client, Query,
     cursor::{Cursor, Heard},
+    doubt::{Signs, doubt, empties, rights},
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -55,30 +56,64 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
     let mut cursor = Cursor::default();
     let mut backoff = client.backoff();
     let mut pace = Pace::new(Instant::now());
+    let mut rewound = None;
     loop {
-        match client.ask(query, cursor.index).await {
-            Ok(answer) => {
+        let answered = client.ask(query, cursor.index).await;
+        let known = tx.borrow().clone();
+        let trouble = match &answered {
+            Ok(answer) => doubts(client, query, &known, answer, &mut rewound).await,
+            Err(error) => Some(error.to_string()),
+        };
+        match (answered, trouble) {
+            (Ok(answer), None) => {
                 let (next, heard) = cursor.hear(answer.index);
                 cursor = next;
                 backoff.reset();
                 if heard == Heard::Reset {
                     tracing::info!(%query, "the index went backwards (Consul was restarted or restored); asking anew");
                 } else {
+                    rewound = None;
                     tx.send_if_modified(|watched| watched.take(answer.value, answer.index, Instant::now()));
                 }
                 sleep(if query.blocks() { pace.due(Instant::now()) } else { POLL }).await;
             }
-            Err(error) => {
+            (_, trouble) => {
                 cursor = cursor.fail();
-                let trouble = error.to_string();
-                let fresh = tx.send_if_modified(|watched| watched.fail(&trouble));
-                if fresh {
-                    tracing::warn!(%query, %error, "Consul does not answer; keeping the last known value");
+                let trouble = trouble.unwrap_or_default();
+                if tx.send_if_modified(|watched| watched.fail(&trouble)) {
+                    tracing::warn!(%query, trouble, "no answer that can be believed; keeping the last known value");
                 }
                 sleep(backoff.pause()).await;
             }
         }
     }
+}
+
+/// Why an answer is not believed, if it is not: only one that takes all away may not be. `rewound` is since when the
+/// index has been lower than it was.
+async fn doubts(
+    client: &Client,
+    query: &Query,
+    known: &Watched,
+    answer: &Answer,
+    rewound: &mut Option<Instant>,
+) -> Option<String> {
+    let (quarantine, now) = (client.quarantine(), Instant::now());
+    if query.blocks() && answer.index < known.index {
+        rewound.get_or_insert(now);
+    }
+    let before = known.value.as_deref().filter(|_| !quarantine.is_zero())?;
+    if !empties(Some(before), &answer.value) {
+        return None;
+    }
+    let rights = rights(query, before);
+    let may = client.may(&rights).await.unwrap_or_default();
+    let signs = Signs {
+        same_index: query.blocks() && answer.index == known.index,
+        rewound: rewound.map(|since| now - since),
+        lacks: rights.iter().zip(may).find_map(|(right, may)| (!may).then_some(right)),
+    };
+    doubt(&signs, quarantine)
 }
 
 impl Watched {

@@ -31,8 +31,12 @@ use daemon::{
     shutdown::Leaving,
 };
 use prometheus_client::registry::Registry;
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+/// The programs beside the instances tell a Consul that came back empty of them within seconds; an agent that has them
+/// does within a minute.
+const QUARANTINE: Duration = Duration::from_secs(60);
 
 /// A checked configuration with its parsed templates.
 pub struct Loaded {
@@ -98,7 +102,7 @@ fn without_secrets(mut env: Environment) -> Environment {
 pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> Exit {
     let Loaded { config, templates } = loaded;
     let client = match Client::new(&config.consul) {
-        Ok(client) => client.allow_stale(config.max_stale),
+        Ok(client) => client.allow_stale(config.max_stale).doubt_for(QUARANTINE),
         Err(error) => {
             tracing::error!("{error}");
             return Exit::Failed;
