@@ -24,6 +24,7 @@ mod golden;
 mod killed;
 mod lies;
 mod login;
+mod many;
 mod moved;
 mod old_workers;
 mod outage;

@@ -9,6 +9,7 @@ use crate::{
     external,
     login::{self, Granted},
     registration::span,
+    seats::Seats,
     settings::Login,
     wire,
 };
@@ -30,6 +31,7 @@ pub struct Client {
     max_stale: Duration,
     /// How long the last value is kept when Consul seems to have lost its data; zero to believe everything.
     quarantine: Duration,
+    seats: Seats,
 }
 
 /// A good answer to a [`Query`].
@@ -54,7 +56,15 @@ impl Client {
         let settings = Arc::new(settings.clone());
         let connection = Arc::new(Connection::new(Arc::clone(&settings))?);
         let access = Arc::new(Access::new(&settings)?);
-        Ok(Client { settings, connection, access, max_stale: Duration::ZERO, quarantine: Duration::ZERO })
+        let seats = Seats::new(settings.max_connections);
+        Ok(Client {
+            settings,
+            connection,
+            access,
+            max_stale: Duration::ZERO,
+            quarantine: Duration::ZERO,
+            seats,
+        })
     }
 
     /// The same Consul by connections of its own, so that nothing queues behind another's calls. The token is shared.
@@ -96,6 +106,11 @@ impl Client {
     #[must_use]
     pub fn doubt_for(self, quarantine: Duration) -> Client {
         Client { quarantine, ..self }
+    }
+
+    /// Who may keep a question open.
+    pub(crate) fn seats(&self) -> &Seats {
+        &self.seats
     }
 
     pub(crate) fn quarantine(&self) -> Duration {

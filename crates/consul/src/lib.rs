@@ -1,5 +1,5 @@
-//! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`) and when it is not
-//! believed (`doubt`), what the bytes mean (`wire`), what both programs agree on (`instance`, `election`), the HTTP calls
+//! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`), who may keep a
+//! question open (`seats`), and when an answer is not believed (`doubt`), what the bytes mean (`wire`), what both programs agree on (`instance`, `election`), the HTTP calls
 //! (`client`) with their connections (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may
 //! (`rights`), who answers (`agents`), and whether all of that is in order (`doctor`). `external` is the way without an
 //! agent.
@@ -22,6 +22,7 @@ pub mod login;
 pub mod query;
 pub mod registration;
 pub mod rights;
+mod seats;
 pub mod settings;
 mod tls;
 pub mod watch;

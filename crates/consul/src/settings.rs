@@ -34,6 +34,8 @@ pub struct ConsulSettings {
     pub retry: Retry,
     /// How long Consul may hold a question open. Short enough that a frozen connection is noticed soon.
     pub block_query_wait: Duration,
+    /// How many connections at most are used for questions.
+    pub max_connections: usize,
 }
 
 /// Pauses between tries; there is no last try.
@@ -55,6 +57,8 @@ pub struct Flags {
 }
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+/// Half of what Consul takes from one address (`http_max_conns_per_client`): others on this machine need some too.
+const DEFAULT_CONNECTIONS: usize = 100;
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 impl Default for Retry {
@@ -92,6 +96,7 @@ impl ConsulSettings {
             ssl: ssl.settings,
             retry: Retry::read(&mut section, mistakes),
             block_query_wait: wait(&mut section, mistakes),
+            max_connections: connections(&mut section, mistakes),
         };
         if settings.token.is_some() && settings.token_file.is_some() {
             section.mistake("token_file", "is given beside token; leave one of them out", mistakes);
@@ -120,6 +125,7 @@ impl ConsulSettings {
                 serde_json::json!({"username": user, "password": password})
             }),
             "block_query_wait": show_duration(self.block_query_wait),
+            "max_connections": self.max_connections,
             "retry": {
                 "backoff": show_duration(self.retry.backoff),
                 "max_backoff": show_duration(self.retry.max_backoff),
@@ -235,6 +241,11 @@ fn auth(section: &mut Section, env: Option<String>, mistakes: &mut Mistakes) -> 
         None => (pair, Secret::default()),
     });
     pair.or(block)
+}
+
+fn connections(section: &mut Section, mistakes: &mut Mistakes) -> usize {
+    let given = section.integer("max_connections", 16..=100_000, mistakes);
+    given.and_then(|given| given.try_into().ok()).unwrap_or(DEFAULT_CONNECTIONS)
 }
 
 fn wait(section: &mut Section, mistakes: &mut Mistakes) -> Duration {

@@ -57,8 +57,11 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
     let mut backoff = client.backoff();
     let mut pace = Pace::new(Instant::now());
     let mut rewound = None;
+    let mut claim = client.seats().claim();
     loop {
-        let answered = client.ask(query, cursor.index).await;
+        let index = cursor.index;
+        let ask = |held: bool| client.ask(query, if held { index } else { 0 });
+        let Some(answered) = claim.ask(index == 0, ask).await else { continue };
         let known = tx.borrow().clone();
         let trouble = match &answered {
             Ok(answer) => doubts(client, query, &known, answer, &mut rewound).await,
@@ -73,6 +76,9 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
                     tracing::info!(%query, "the index went backwards (Consul was restarted or restored); asking anew");
                 } else {
                     rewound = None;
+                    if known.value.as_deref().is_some_and(|known| *known != answer.value) {
+                        claim.changed();
+                    }
                     tx.send_if_modified(|watched| watched.take(answer.value, answer.index, Instant::now()));
                 }
                 sleep(if query.blocks() { pace.due(Instant::now()) } else { POLL }).await;

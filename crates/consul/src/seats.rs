@@ -1,0 +1,227 @@
+//! Who may keep a question open at Consul. It takes 200 connections from one address (`http_max_conns_per_client`), each
+//! held question needs one, and others on this machine need some too. Where there are more questions than seats, those
+//! that changed last are held open; the others are asked in turn, and one that changes takes the seat of the one that has
+//! been quiet longest.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::{Instant, sleep_until},
+};
+
+/// So many of the connections are for those that are asked in turn.
+const TURNS: usize = 8;
+/// A turn takes so long at least: no more than 400 questions a second, whatever their number.
+const TURN: Duration = Duration::from_millis(20);
+/// A question that has no seat is asked no more often.
+const REST: Duration = Duration::from_secs(1);
+
+/// The seats for all questions of one program; clones share them.
+#[derive(Clone, Debug)]
+pub struct Seats {
+    table: Arc<Mutex<Table>>,
+    turns: Arc<Semaphore>,
+}
+
+/// One question's claim to a seat, which ends when dropped.
+#[derive(Debug)]
+pub struct Claim {
+    seats: Seats,
+    number: u64,
+    gives_up: Arc<Notify>,
+    /// When it may have its next turn.
+    rested: Instant,
+}
+
+impl Seats {
+    /// For so many connections in all.
+    #[must_use]
+    pub fn new(connections: usize) -> Seats {
+        let table = Table { seats: connections.saturating_sub(TURNS), ..Table::default() };
+        Seats { table: Arc::new(Mutex::new(table)), turns: Arc::new(Semaphore::new(TURNS)) }
+    }
+
+    /// A claim of a question that is new.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        let gives_up = Arc::new(Notify::new());
+        let number = self.with(|table| table.enter(Arc::clone(&gives_up)));
+        Claim { seats: self.clone(), number, gives_up, rested: Instant::now() }
+    }
+
+    fn with<T>(&self, what: impl FnOnce(&mut Table) -> T) -> T {
+        what(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Claim {
+    /// Asks: `ask` is told whether it may keep the question open. `None` when the seat was given to another meanwhile. One
+    /// that has no answer yet need not rest for its turn.
+    pub async fn ask<T, F: Future<Output = T>>(
+        &mut self,
+        first: bool,
+        ask: impl FnOnce(bool) -> F,
+    ) -> Option<T> {
+        if self.seats.with(|table| table.sit(self.number)) {
+            let answer = tokio::select! {
+                answer = ask(true) => Some(answer),
+                () = self.gives_up.notified() => None,
+            };
+            self.seats.with(|table| table.rise(self.number));
+            return answer;
+        }
+        if !first {
+            sleep_until(self.rested).await;
+        }
+        let Ok(_turn) = self.seats.turns.acquire().await else { return None };
+        let over = Instant::now() + TURN;
+        let answer = ask(false).await;
+        if !first {
+            sleep_until(over).await;
+        }
+        self.rested = Instant::now() + REST;
+        Some(answer)
+    }
+
+    /// The answer changed: it is of those that changed last.
+    pub fn changed(&self) {
+        self.seats.with(|table| table.change(self.number));
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.seats.with(|table| table.leave(self.number));
+    }
+}
+
+/// Who sits, and who changed when.
+#[derive(Debug, Default)]
+struct Table {
+    seats: usize,
+    clock: u64,
+    claims: BTreeMap<u64, Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    changed: u64,
+    sits: bool,
+    gives_up: Arc<Notify>,
+}
+
+impl Table {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn enter(&mut self, gives_up: Arc<Notify>) -> u64 {
+        let number = self.tick();
+        self.claims.insert(number, Place { changed: 0, sits: false, gives_up });
+        number
+    }
+
+    fn leave(&mut self, number: u64) {
+        self.claims.remove(&number);
+    }
+
+    fn change(&mut self, number: u64) {
+        let now = self.tick();
+        if let Some(place) = self.claims.get_mut(&number) {
+            place.changed = now;
+        }
+    }
+
+    /// Whether it gets a seat: a free one, or that of the one which has been quiet longest, if that is longer than itself.
+    fn sit(&mut self, number: u64) -> bool {
+        let taken = self.claims.values().filter(|place| place.sits).count();
+        let mine = self.claims.get(&number).map_or(0, |place| place.changed);
+        let quietest = self.claims.values_mut().filter(|place| place.sits).min_by_key(|place| place.changed);
+        if taken >= self.seats {
+            match quietest {
+                Some(place) if place.changed < mine => {
+                    place.sits = false;
+                    place.gives_up.notify_one();
+                }
+                _ => return false,
+            }
+        }
+        self.claims.get_mut(&number).is_some_and(|place| {
+            place.sits = true;
+            true
+        })
+    }
+
+    fn rise(&mut self, number: u64) {
+        if let Some(place) = self.claims.get_mut(&number) {
+            place.sits = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn who_changed_last_sits() {
+        let mut table = Table { seats: 2, ..Table::default() };
+        let [a, b, c] = [(); 3].map(|()| table.enter(Arc::default()));
+        assert!(table.sit(a) && table.sit(b), "there is room");
+        assert!(!table.sit(c), "it has been quiet as long as they have");
+        table.change(c);
+        assert!(table.sit(c), "it changed last");
+        let sits = |table: &Table| -> Vec<u64> {
+            table.claims.iter().filter(|(_, place)| place.sits).map(|(number, _)| *number).collect()
+        };
+        assert_eq!(sits(&table), [b, c], "one that was quiet had to go");
+        table.rise(c);
+        assert!(table.sit(a), "a free seat is for anybody");
+        table.leave(b);
+        assert!(table.sit(c));
+        assert_eq!(sits(&table), [a, c]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_are_asked_and_never_too_many_at_once() {
+        let seats = Seats::new(20);
+        let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+        let began = Instant::now();
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..500 {
+            let (mut claim, counts) = (seats.claim(), Arc::clone(&counts));
+            asking.spawn(async move {
+                let ask = async |held: bool| {
+                    let (open, most) = &*counts;
+                    most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    sleep_until(Instant::now() + Duration::from_millis(if held { 10_000 } else { 1 })).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                };
+                claim.ask(false, ask).await.is_some()
+            });
+        }
+        assert!(asking.join_all().await.into_iter().all(|asked| asked));
+        assert_eq!(counts.1.load(Ordering::SeqCst), 20);
+        assert!(began.elapsed() < Duration::from_secs(11), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_changed_takes_the_seat_of_a_quiet_one() {
+        let seats = Seats::new(TURNS + 1);
+        let (mut quiet, mut lively) = (seats.claim(), seats.claim());
+        let held = tokio::spawn(async move {
+            quiet.ask(false, async |held| assert!(held && std::future::pending().await)).await
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(lively.ask(false, async |held| held).await, Some(false), "there is no seat");
+        lively.changed();
+        assert_eq!(lively.ask(false, async |held| held).await, Some(true));
+        assert_eq!(held.await.unwrap(), None, "it gave up");
+    }
+}
