@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Rooms that decide and do nothing else, by crate; a folder means every file in it.
-const DECIDING: [(&str, &[&str]); 5] = [
+const DECIDING: [(&str, &[&str]); 6] = [
     (
         "config",
         &["duration.rs", "hcl.rs", "json.rs", "layers.rs", "loose.rs", "section.rs", "similar.rs", "tree.rs"],
@@ -25,6 +25,7 @@ const DECIDING: [(&str, &[&str]); 5] = [
             "wire.rs",
         ],
     ),
+    ("daemon", &["html.rs", "view.rs"]),
     (
         "gotemplate",
         &[
@@ -48,6 +49,7 @@ const DECIDING: [(&str, &[&str]); 5] = [
             "diagnosis.rs",
             "drift.rs",
             "history.rs",
+            "page.rs",
             "plan.rs",
             "probe/codes.rs",
             "probe/http/answer.rs",
@@ -72,6 +74,7 @@ const DECIDING: [(&str, &[&str]); 5] = [
             "functions",
             "haproxy/ahead.rs",
             "haproxy/capability.rs",
+            "haproxy/compared.rs",
             "haproxy/order.rs",
             "haproxy/outline",
             "haproxy/processes.rs",
@@ -79,7 +82,10 @@ const DECIDING: [(&str, &[&str]); 5] = [
             "haproxy/sessions.rs",
             "haproxy/stated.rs",
             "haproxy/verdict",
+            "page.rs",
+            "page",
             "quiet.rs",
+            "services.rs",
             "status.rs",
             "template",
         ],

@@ -1,20 +1,23 @@
-//! The admin pages: `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP/1.1, and what takes [`orders`].
+//! The admin pages: `/healthz`, `/readyz`, `/metrics` and `/status` over HTTP/1.1, what takes [`orders`], and for people
+//! the `front` page at `/`, which is kept `live` by `/events`.
 //!
 //! They can neither stall nor burden the program: one request a connection, a time limit on each, and a limit on
 //! how many there are at once.
 
 mod ask;
+mod front;
+mod live;
 mod orders;
 
 pub use ask::{AskError, Caller};
 pub use orders::{Order, Orders, Reply, Taker};
 
 use crate::{metrics, ready::Ready, shutdown::Leaving};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Bytes},
-    header::{ALLOW, CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -24,7 +27,11 @@ use std::{
     error::Error,
     fmt, io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -69,6 +76,8 @@ pub struct Pages {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// For `/status`.
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// For `/`: the status as HTML; see [`crate::html`].
+    pub view: fn(&serde_json::Value) -> String,
     /// For POST and PUT.
     pub orders: Orders,
 }
@@ -111,11 +120,16 @@ impl Bound {
     /// Answers until it is time to leave; then requests under way are ended within half a second.
     pub async fn serve(self, pages: Pages, mut leaving: Leaving) {
         let mut connections = JoinSet::new();
+        let site = Arc::new(Site {
+            live: Arc::new(live::Live::new(pages.clone())),
+            pages,
+            leaving: leaving.clone(),
+        });
         loop {
             tokio::select! {
                 () = leaving.signaled() => break,
                 accepted = self.listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
-                    Ok((stream, peer)) => drop(connections.spawn(converse(stream, peer.ip(), pages.clone()))),
+                    Ok((stream, peer)) => drop(connections.spawn(converse(stream, peer.ip(), Arc::clone(&site)))),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection to the admin pages");
                         sleep(ACCEPT_PAUSE).await;
@@ -130,29 +144,50 @@ impl Bound {
     }
 }
 
-/// One request and its answer. A peer that is slow, gone or talks nonsense is of no interest.
-async fn converse(stream: TcpStream, peer: IpAddr, pages: Pages) {
-    let answer = service_fn(async |request| Ok::<_, Infallible>(respond(request, peer, &pages).await));
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_LIMIT)
-        .serve_connection(TokioIo::new(stream), answer);
-    let _ = timeout(REQUEST_LIMIT, connection).await;
+/// What every request needs.
+struct Site {
+    pages: Pages,
+    live: Arc<live::Live>,
+    leaving: Leaving,
 }
 
-async fn respond<B>(request: Request<B>, peer: IpAddr, pages: &Pages) -> Response<Full<Bytes>>
+/// A page, or a stream of events.
+type Answer = Response<Either<Full<Bytes>, live::Events>>;
+
+/// One request and its answer. A peer that is slow, gone or talks nonsense is of no interest.
+async fn converse(stream: TcpStream, peer: IpAddr, site: Arc<Site>) {
+    let streams = AtomicBool::new(false);
+    let answer = service_fn(async |request| {
+        let answer = respond(request, peer, &site).await;
+        streams.store(matches!(answer.body(), Either::Right(_)), Ordering::Relaxed);
+        Ok::<_, Infallible>(answer)
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .keep_alive(false)
+            .timer(TokioTimer::new())
+            .header_read_timeout(REQUEST_LIMIT)
+            .serve_connection(TokioIo::new(stream), answer)
+    );
+    if timeout(REQUEST_LIMIT, &mut connection).await.is_err() && streams.load(Ordering::Relaxed) {
+        let _ = timeout(live::LIFE, connection).await;
+    }
+}
+
+async fn respond<B>(request: Request<B>, peer: IpAddr, site: &Site) -> Answer
 where
     B: Body,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let taker = pages.orders.taker(request.uri().path());
-    match (request.method(), taker) {
-        (&Method::POST | &Method::PUT, Some(taker)) => pages.orders.give(request, peer, taker).await,
+    let path = request.uri().path();
+    let answer = match (request.method(), site.pages.orders.taker(path)) {
+        (&Method::POST | &Method::PUT, Some(taker)) => site.pages.orders.give(request, peer, taker).await,
         (_, Some(_)) => not_so("POST, PUT"),
-        (&Method::GET | &Method::HEAD, None) => show(request.uri().path(), pages),
+        (&Method::GET, None) if path == "/events" => return events(site),
+        (&Method::GET | &Method::HEAD, None) => show(path, site),
         _ => not_so("GET, HEAD"),
-    }
+    };
+    answer.map(Either::Left)
 }
 
 fn not_so(methods: &'static str) -> Response<Full<Bytes>> {
@@ -161,8 +196,26 @@ fn not_so(methods: &'static str) -> Response<Full<Bytes>> {
     refused
 }
 
-fn show(path: &str, pages: &Pages) -> Response<Full<Bytes>> {
+fn events(site: &Site) -> Answer {
+    let Some(events) = site.live.listen(site.leaving.clone()) else {
+        let why = format!("at most {} listen at once\n", live::MOST_LISTENERS);
+        return page(StatusCode::SERVICE_UNAVAILABLE, TEXT, why).map(Either::Left);
+    };
+    let mut answer = Response::new(Either::Right(events));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn show(path: &str, site: &Site) -> Response<Full<Bytes>> {
+    let pages = &site.pages;
     match path {
+        "/" => {
+            let content = front::page(&front::moment(), &site.live.content());
+            let mut shown = page(StatusCode::OK, front::HTML, content);
+            front::headers(shown.headers_mut());
+            shown
+        }
         "/healthz" => page(StatusCode::OK, TEXT, "ok\n".into()),
         "/readyz" => match pages.ready.awaited() {
             awaited if awaited.is_empty() => page(StatusCode::OK, TEXT, "ok\n".into()),
@@ -170,7 +223,7 @@ fn show(path: &str, pages: &Pages) -> Response<Full<Bytes>> {
         },
         "/metrics" => page(StatusCode::OK, metrics::CONTENT_TYPE, (pages.metrics)()),
         "/status" => page(StatusCode::OK, "application/json", format!("{:#}\n", (pages.status)())),
-        _ => page(StatusCode::NOT_FOUND, TEXT, "pages: /healthz /readyz /metrics /status\n".into()),
+        _ => page(StatusCode::NOT_FOUND, TEXT, "pages: / /healthz /readyz /metrics /status\n".into()),
     }
 }
 
@@ -199,6 +252,7 @@ mod tests {
             ready: ready.clone(),
             metrics: Arc::new(|| "# EOF\n".into()),
             status: Arc::new(|| serde_json::json!({"program": "test"})),
+            view: |status| format!("<h1>{}</h1>", status["program"]),
             orders: Orders { takers: [("echo", echo)].into(), token_file: None },
         };
         tokio::spawn(bound.serve(pages, leaving));
@@ -228,7 +282,9 @@ mod tests {
             ("GET /readyz", "503", "content-type: text/plain", "consul\nredis\n"),
             ("GET /metrics", "200", "content-type: application/openmetrics-text", "# EOF\n"),
             ("GET /status", "200", "content-type: application/json", "{\n  \"program\": \"test\"\n}\n"),
-            ("GET /", "404", "connection: close", "pages: /healthz /readyz /metrics /status\n"),
+            ("HEAD /", "200", "content-security-policy: default-src 'none'; style-src 'sha256-", ""),
+            ("GET /x", "404", "connection: close", "pages: / /healthz /readyz /metrics /status\n"),
+            ("POST /events", "405", "allow: GET, HEAD", "only GET, HEAD\n"),
             ("POST /status", "405", "allow: GET, HEAD", "only GET, HEAD\n"),
             ("GET /echo", "405", "allow: POST, PUT", "only POST, PUT\n"),
             ("POST /echo", "400", "content-type: text/plain", "say what\n"),
@@ -241,6 +297,9 @@ mod tests {
             assert!(head.contains(header), "{request}: {head}");
             assert_eq!(found, body, "{request}");
         }
+        let front = ask(address, "GET /").await;
+        assert!(front.contains("content-type: text/html; charset=utf-8\r\n"), "{front}");
+        assert!(front.contains("\n<h1>\"test\"</h1>\n"), "{front}");
         let caller = Caller::new(SocketAddr::from(([0, 0, 0, 0], address.port())), None);
         assert_eq!(caller.order("/echo", "hi").await.unwrap(), "\"\" \"hi\"\n");
         let refused = caller.order("/echo", "").await.unwrap_err().to_string();
@@ -258,6 +317,54 @@ mod tests {
         let error = bind(bound.address()).await.unwrap_err();
         assert!(matches!(error, AdminError::InUse(address) if address == bound.address()));
         assert!(error.to_string().contains(&bound.address().to_string()));
+    }
+
+    /// A listener whose first event came.
+    async fn listener(address: SocketAddr) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let (mut seen, mut some) = (vec![], [0; 4096]);
+        while !seen.ends_with(b"</h1>\n\n\r\n") {
+            let read = stream.read(&mut some).await.unwrap();
+            seen.extend(&some[..read]);
+            if read == 0 {
+                let text = String::from_utf8_lossy(&seen);
+                assert!(text.starts_with("HTTP/1.1 503 "), "{text}");
+                return None;
+            }
+        }
+        let text = String::from_utf8_lossy(&seen);
+        assert!(text.contains("content-type: text/event-stream\r\n"), "{text}");
+        assert!(text.contains("\nevent: page\ndata: <h1>"), "{text}");
+        Some(stream)
+    }
+
+    #[tokio::test]
+    async fn listeners_are_few_and_hold_nothing_when_they_go_or_it_leaves() {
+        let (address, shutdown) = start(&Ready::default()).await;
+        let mut listeners = vec![];
+        for _ in 0..live::MOST_LISTENERS {
+            listeners.push(listener(address).await.expect("a place"));
+        }
+        assert!(listener(address).await.is_none(), "one too many");
+        assert!(ask(address, "GET /healthz").await.starts_with("HTTP/1.1 200 "), "others are answered");
+        drop(listeners.pop());
+        let place = async {
+            loop {
+                if let Some(listener) = listener(address).await {
+                    return listener;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // Long before its next sign of life: that it is gone is seen at once.
+        listeners.push(timeout(Duration::from_secs(3), place).await.expect("the place of one that went"));
+        assert!(shutdown.drain(LEAVING_LIMIT * 4).await);
+        for mut listener in listeners {
+            let mut rest = String::new();
+            timeout(REQUEST_LIMIT, listener.read_to_string(&mut rest)).await.unwrap().unwrap();
+            assert!(rest.ends_with("0\r\n\r\n"), "a stream ends in good order: {rest:?}");
+        }
     }
 
     #[tokio::test]

@@ -18,8 +18,8 @@
 //!
 //! [`failover`] stands beside this way: an order by hand, carried out once. [`doctor`] tries what all of it needs.
 //!
-//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`address`], [`words`], [`pulse`], [`history`], [`status`]
-//! and [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
+//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`address`], [`words`], [`pulse`], [`history`], [`status`],
+//! [`page`] and [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
 //! behind which several agents answer.
 
 pub mod address;
@@ -38,6 +38,7 @@ pub mod leaving;
 mod memory;
 pub mod metrics;
 pub mod observe;
+pub mod page;
 pub mod plan;
 pub mod pointer;
 pub mod probe;
@@ -192,6 +193,7 @@ fn pages(consul: &str, ready: Ready, boards: Arc<[Board]>, seconds: &ProbeSecond
         ready,
         metrics: Arc::new(move || daemon::metrics::text(&registry)),
         status: Arc::new(move || status::page(&since, &consul, &awaited.awaited(), &boards)),
+        view: page::page,
         orders,
     }
 }

@@ -3,7 +3,7 @@
 //! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` and `again` say when to
 //! act, `apply` brings a text into use over `files`, `command` and `haproxy`, `steer` goes ahead of it where clients
 //! cannot wait; `keeper` is the loop of one template,
-//! `report` tells what becomes of it. `diff` explains what would be done, and does nothing.
+//! `report` tells what becomes of it, `status` and `services` say it to programs, `page` to people. `diff` explains what would be done, and does nothing.
 
 pub mod again;
 pub mod apply;
@@ -19,10 +19,12 @@ pub mod keeper;
 pub mod ledger;
 mod machine;
 pub mod metrics;
+pub mod page;
 pub mod questions;
 pub mod quiet;
 pub mod report;
 mod run;
+pub mod services;
 pub mod status;
 pub mod steer;
 pub mod template;

@@ -9,6 +9,7 @@ use crate::{
     template::Draft,
 };
 use daemon::clock::unix_millis;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// One template's ends of the channels; clones tell the same story.
@@ -54,6 +55,8 @@ impl Report {
             warns = !draft.warnings.is_subset(&status.warnings);
             status.missing.clone_from(&draft.missing);
             status.warnings.clone_from(&draft.warnings);
+            status.followed.clone_from(&draft.trail.followed);
+            status.followed.extend(draft.trail.follows.clone());
         });
         let template = &self.status.borrow().source;
         if waits && !draft.missing.is_empty() {
@@ -96,7 +99,7 @@ impl Report {
             status.reloads += u64::from(done == Done::Reloaded);
             status.steers += u64::from(done == Done::Steered);
             if let Some(outcome) = outcome {
-                status.remember(Change { outcome, marks, sessions_cut: 0, error: None });
+                status.remember(Change { at: unix_millis(), outcome, marks, sessions_cut: 0, error: None });
             }
         });
         self.metrics.state(&self.destination, self.state());
@@ -133,6 +136,10 @@ impl Report {
             let changed = news || status.leaving_servers != looked.leaving;
             status.drifts += u64::from(news && !looked.drift.is_empty());
             status.drift.clone_from(&looked.drift);
+            if status.servers != looked.servers {
+                status.servers = Arc::clone(&looked.servers);
+            }
+            status.compared = Some(unix_millis());
             status.leaving_servers = looked.leaving;
             changed
         });
@@ -164,7 +171,8 @@ impl Report {
     /// Something failed; it is remembered, counted and logged when it is new.
     pub fn failed(&self, outcome: &'static str, marks: Marks, error: &str) {
         if self.is_wrong(error) {
-            let change = Change { outcome, marks, sessions_cut: 0, error: Some(error.to_owned()) };
+            let (at, told) = (unix_millis(), Some(error.to_owned()));
+            let change = Change { at, outcome, marks, sessions_cut: 0, error: told };
             self.status.send_modify(|status| status.remember(change));
             tracing::error!(destination = self.destination, "{error}");
         }
@@ -193,6 +201,9 @@ impl Report {
         self.status.send_if_modified(|status| {
             let news = status.haproxy != haproxy || status.haproxy_trouble != trouble;
             (status.haproxy, status.haproxy_trouble) = (haproxy, trouble);
+            if status.haproxy.is_none() {
+                (status.servers, status.compared) = (Arc::default(), None);
+            }
             news
         });
     }

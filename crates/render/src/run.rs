@@ -252,6 +252,7 @@ fn pages(
             let heard_ms = |heard: tokio::time::Instant| unix_millis() - heard.elapsed().as_secs_f64() * 1e3;
             status::page(&address, &waits.awaited(), &facts.borrow().clone(), &templates, heard_ms)
         }),
+        view: crate::page::page,
         orders: admin::Orders::default(),
     }
 }

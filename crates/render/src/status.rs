@@ -1,8 +1,17 @@
 //! What `render` says of itself: plain values, turned into the `/status` page.
 
-use crate::{apply::Marks, facts::Facts, haproxy::processes::Processes};
+use crate::{
+    apply::Marks,
+    facts::Facts,
+    haproxy::{compared::Compared, processes::Processes},
+    ledger::Followed,
+    services::services,
+};
 use serde_json::{Value, json};
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 /// How a template stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +30,8 @@ pub enum State {
 /// One try to bring a text into use.
 #[derive(Clone, Debug)]
 pub struct Change {
+    /// When it was remembered, in milliseconds of Unix time.
+    pub at: f64,
     /// What came of it, in a word: written, steered, reloaded, pending, refused, failed.
     pub outcome: &'static str,
     /// When each step was done.
@@ -46,6 +57,8 @@ pub struct TemplateStatus {
     pub error: Option<String>,
     /// What the template's functions warn of.
     pub warnings: BTreeSet<String>,
+    /// The epochs of the masters that it followed.
+    pub followed: Followed,
     /// Files written.
     pub writes: u64,
     /// Reloads that worked.
@@ -70,6 +83,10 @@ pub struct TemplateStatus {
     pub haproxy: Option<Processes>,
     /// Why HAProxy could not be looked at.
     pub haproxy_trouble: Option<String>,
+    /// HAProxy's servers, as the file says them and as they ran at the last look.
+    pub servers: Arc<Vec<Compared>>,
+    /// When that was, in milliseconds of Unix time.
+    pub compared: Option<f64>,
     /// The last changes, oldest first.
     pub history: VecDeque<Change>,
 }
@@ -141,6 +158,8 @@ impl TemplateStatus {
                 "reloads": self.haproxy.as_ref().map(|h| h.reloads),
                 "old_workers": self.haproxy.as_ref().map(|h| h.old_workers.len()),
                 "trouble": self.haproxy_trouble,
+                "compared_ms": self.compared,
+                "servers": self.servers.iter().map(Compared::show).collect::<Vec<_>>(),
             },
             "last": self.history.back().map(Change::show),
             "history": self.history.iter().map(Change::show).collect::<Vec<_>>(),
@@ -166,6 +185,7 @@ impl Change {
         let Marks { heard, rendered, steered, staged, checked, renamed, applied, cut } = self.marks;
         json!({
             "outcome": self.outcome,
+            "at_ms": self.at,
             "heard_ms": heard, "rendered_ms": rendered, "steered_ms": steered,
             "staged_ms": staged, "checked_ms": checked,
             "renamed_ms": renamed, "applied_ms": applied, "cut_ms": cut,
@@ -195,6 +215,11 @@ pub fn page(
             })
         })
         .collect();
+    let mut followed = Followed::new();
+    for (name, epoch) in templates.iter().flat_map(|template| &template.followed) {
+        let latest = followed.entry(name.clone()).or_default();
+        *latest = (*latest).max(*epoch);
+    }
     json!({
         "program": "render",
         "version": env!("CARGO_PKG_VERSION"),
@@ -202,6 +227,7 @@ pub fn page(
         "ready": {"ok": awaited.is_empty(), "awaited": awaited},
         "consul": {"address": consul, "trouble": facts.values().find_map(|watched| watched.trouble.as_ref())},
         "queries": queries,
+        "services": services(facts, &followed),
         "templates": templates.iter().map(TemplateStatus::show).collect::<Vec<_>>(),
     })
 }
@@ -221,7 +247,7 @@ mod tests {
             ("failed", None),
         ] {
             let marks = Marks { cut, ..Marks::default() };
-            status.remember(Change { outcome, marks, sessions_cut: 0, error: None });
+            status.remember(Change { at: 0.0, outcome, marks, sessions_cut: 0, error: None });
         }
         status.swept(2, 9.0);
         let seen: Vec<_> = status.history.iter().map(|c| (c.marks.cut, c.sessions_cut)).collect();

@@ -11,6 +11,7 @@ use crate::{
         ahead::leaving,
         capability::{Capabilities, capabilities},
         check::CheckError,
+        compared::{Compared, compared},
         contents::{contents, read_at},
         master::Master,
         order::Order,
@@ -25,6 +26,7 @@ use crate::{
 use daemon::clock::unix_millis;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -98,6 +100,8 @@ pub struct Looked {
     pub other_files: bool,
     /// Servers out of use that are still there, for their last connections.
     pub leaving: usize,
+    /// All servers, as they ran when it was looked.
+    pub servers: Arc<Vec<Compared>>,
 }
 
 impl Course {
@@ -412,12 +416,14 @@ impl Helm {
         }
         let (runtime, look) = Runtime::find(&self.master).await.ok()?;
         let (can, want) = (can(&look), configuration(&file));
-        let (left, wrong): (Vec<Drift>, _) = drift(&look.running, &want.outline, &can)
+        let drift = drift(&look.running, &want.outline, &can);
+        let servers = Arc::new(compared(&look.running, &want.outline, &drift));
+        let (left, wrong): (Vec<Drift>, _) = drift
             .into_iter()
             .partition(|drift| !drift.orders.is_empty() && drift.orders.iter().all(Order::can_wait));
         self.knows(&want.outline, &look);
         let other_files = self.other_files(&want);
-        let mut looked = Looked { leaving: left.len(), mended: true, other_files, ..Looked::default() };
+        let mut looked = Looked { leaving: left.len(), mended: true, other_files, servers, drift: vec![] };
         if !left.is_empty() {
             looked.leaving -= tidy(&runtime, left).await;
         }

@@ -34,6 +34,12 @@ pub use pass::{Memo, Pass};
 /// What a function does: arguments in, value out. The empty value of its kind stands for a missing answer.
 type Call = fn(&mut Pass, &[Value]) -> Result<Value, String>;
 
+/// Whether a template that names a service so asks this.
+#[must_use]
+pub fn asks(name: &str, query: &consul::Query) -> bool {
+    syntax::service(&[name], false).is_ok_and(|(asked, _)| asked == *query)
+}
+
 /// A template function.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
