@@ -28,6 +28,7 @@ mod many;
 mod moved;
 mod old_workers;
 mod outage;
+mod page;
 mod partition;
 mod parts;
 mod planned;

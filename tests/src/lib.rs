@@ -1,12 +1,13 @@
 //! What the stories and the demo stand on: real servers on free ports, and ways to watch them.
 //!
 //! `part` runs a program and ends it; `ports` finds room for it; `wait` polls instead of sleeping. `consul`, `redis`,
-//! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path. `issuer` makes
+//! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path. `browser` looks at their pages. `issuer` makes
 //! their keys and certificates. `fault` breaks it; `writer` and `watchers` see that from the outside, and `sightings` remembers who was master when, for
 //! each of them. `arguments`, `say` and `results` are the manners of the two programs, demo and bench.
 
 mod adverts;
 mod arguments;
+mod browser;
 mod clock;
 pub mod consul;
 pub mod equivalence;
@@ -36,6 +37,7 @@ mod writers;
 
 pub use adverts::Adverts;
 pub use arguments::arguments;
+pub use browser::{Browser, Screen};
 pub use clock::unix_ms;
 pub use fault::{Fault, LIMIT};
 pub use front::{Front, Special};
