@@ -9,7 +9,7 @@ use crate::{
     questions::Asks,
     quiet::{Patience, Quiet},
     report::Report,
-    status::State,
+    status::{State, TemplateStatus},
     steer::{Course, Helm},
     template::{Draft, Template},
 };
@@ -18,6 +18,7 @@ use daemon::{clock::unix_millis, exit::Exit, ready::Awaited, shutdown::Leaving};
 use std::{
     collections::BTreeSet,
     io::{self, Write},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -50,6 +51,8 @@ pub struct Keeper {
     pub runs: Arc<Notify>,
     /// The keepers whose HAProxy may read this file too.
     pub readers: Vec<Arc<Notify>>,
+    /// The files of the templates that HAProxy may read beside its configuration, and how these templates fare.
+    pub beside: Vec<(PathBuf, watch::Receiver<TemplateStatus>)>,
     /// Held until the first text is in place.
     pub awaited: Option<Awaited>,
     /// Print instead of writing.
@@ -123,6 +126,9 @@ impl Keeper {
                 () = at(self.memory.look) => self.look().await,
                 () = at(due) => {
                     let exit = self.act(&mut leaving).await;
+                    if exit == Some(Exit::Failed) {
+                        self.tell_readers();
+                    }
                     if let Some(exit) = exit.filter(|_| self.once) {
                         return exit;
                     }
@@ -141,10 +147,11 @@ impl Keeper {
         }
     }
 
-    /// Another worker runs than before: the same text again, if it is not known to be in use; else a look.
+    /// Another worker runs than before, or a file beside changed: the same text again, if it is not known to be in use;
+    /// else a look.
     fn go_on(&mut self) {
         match self.report.state() {
-            State::Pending => self.memory.wake = Some(Instant::now()),
+            State::Waiting | State::Pending => self.memory.wake = Some(Instant::now()),
             _ => self.memory.look = Some(Instant::now()),
         }
     }
@@ -184,6 +191,9 @@ impl Keeper {
         };
         let mut draft = self.template.fill(facts, &followed);
         draft.warnings.extend(unread);
+        if let Ok(text) = &draft.text {
+            draft.missing.extend(self.unwritten(text));
+        }
         let mut next = followed.clone();
         next.extend(draft.trail.follows.clone());
         // Before the text is in use: rather once too often than to forget.
@@ -192,6 +202,21 @@ impl Keeper {
             draft.warnings.extend(self.ledger.write(&next, create).err());
         }
         draft
+    }
+
+    /// The files that a text names and that do not exist, since another template has yet to write them: HAProxy would
+    /// refuse the text.
+    fn unwritten(&self, text: &str) -> Vec<String> {
+        if self.helm.is_none() || self.dry || self.beside.is_empty() {
+            return vec![];
+        }
+        let named = outline(text).files();
+        let due = self.beside.iter().filter(|(path, status)| {
+            path.to_str().is_some_and(|path| named.contains_key(path))
+                && status.borrow().state == State::Waiting
+                && !path.exists()
+        });
+        due.map(|(path, _)| format!("{} (another template writes it)", path.display())).collect()
     }
 
     /// Tells what the template asks, lacks and warns of. A template that failed did not come to its last
@@ -334,8 +359,8 @@ impl Keeper {
         let pause = if self.memory.look.is_none() { Duration::ZERO } else { LOOK_SOON };
         self.memory.look = Some(Instant::now() + pause);
         self.report.came(done, marks);
-        if self.helm.is_none() && done != Done::Unchanged {
-            self.readers.iter().for_each(|reader| reader.notify_one());
+        if done != Done::Unchanged {
+            self.tell_readers();
         }
         self.applied.send_if_modified(|applied| {
             let before = applied.clone();
@@ -344,6 +369,13 @@ impl Keeper {
             *applied != before
         });
         Exit::Done
+    }
+
+    /// HAProxy may read this file beside its configuration: it is another one, or its first text failed.
+    fn tell_readers(&self) {
+        if self.helm.is_none() {
+            self.readers.iter().for_each(|reader| reader.notify_one());
+        }
     }
 
     fn stumble(&mut self, trouble: &Trouble, text: &str, marks: Marks) -> Exit {

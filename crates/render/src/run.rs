@@ -115,19 +115,26 @@ pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> E
     let metrics = Metrics::register(&mut registry, facts.clone());
 
     let mut keepers = JoinSet::new();
-    let mut statuses = vec![];
+    let report = |template: &TemplateConfig| {
+        let destination = template.destination.path().display().to_string();
+        Report::new(template.source.display().to_string(), destination, metrics.clone())
+    };
+    let reports: Vec<Report> = config.templates.iter().map(report).collect();
+    let statuses: Vec<_> = reports.iter().map(Report::subscribe).collect();
     let runs: Vec<Arc<tokio::sync::Notify>> = config.templates.iter().map(|_| Arc::default()).collect();
     let (all, asked) = watch::channel(questions::Asked::default());
-    for (position, (template, parsed)) in config.templates.iter().zip(templates).enumerate() {
-        let destination = template.destination.path().display().to_string();
-        let awaited = ready.await_for(format!("first text of {destination}"));
-        let report = Report::new(template.source.display().to_string(), destination, metrics.clone());
-        statuses.push(report.subscribe());
+    for (position, ((template, parsed), report)) in
+        config.templates.iter().zip(templates).zip(reports).enumerate()
+    {
+        let awaited = ready.await_for(format!("first text of {}", template.destination.path().display()));
         let asks = Asks { position, all: all.clone() };
         let mut keeper = keeper(&config, template, (parsed, asks), facts.clone(), report, awaited);
         keeper.runs = Arc::clone(&runs[position]);
         let reads = config.templates.iter().zip(&runs).filter(|(other, _)| other.haproxy.is_some());
         keeper.readers = reads.map(|(_, runs)| Arc::clone(runs)).collect();
+        let beside = config.templates.iter().zip(&statuses).filter(|(other, _)| other.haproxy.is_none());
+        let file = |other: &TemplateConfig| other.destination.path().to_owned();
+        keeper.beside = beside.map(|(other, status)| (file(other), status.clone())).collect();
         let steward = steward(&config, template, &keeper);
         keepers.spawn(together(keeper.keep(leaving.clone()), steward));
     }
@@ -202,6 +209,7 @@ fn keeper(
         applied: watch::channel(Applied::default()).0,
         runs: Arc::default(),
         readers: vec![],
+        beside: vec![],
         awaited: Some(awaited),
         dry: config.dry,
         once: config.once,
