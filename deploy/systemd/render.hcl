@@ -24,3 +24,9 @@ template {
     binary        = "/usr/sbin/haproxy"
   }
 }
+
+# Which process HAProxy's checks must find at each address.
+template {
+  source      = "/etc/rolecall/redis-identities.map.hbs"
+  destination = "/var/lib/rolecall/redis-identities.map"
+}

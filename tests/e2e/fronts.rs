@@ -1,5 +1,7 @@
-//! The templates beside the one for Redis: each in a real HAProxy, which follows Consul, and refuses whom the
-//! instances' own word is against.
+//! The templates, each in a real HAProxy, which follows Consul, and refuses whom the instances' own word is against.
+
+mod http;
+mod redis_front;
 
 use std::{
     net::Ipv4Addr,
@@ -14,8 +16,8 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tests::{
-    Http, Outcome, PATIENCE, Port, Rolecall, Scene, Scripted, Shape, Stack,
-    haproxy::Haproxy,
+    Http, Outcome, PATIENCE, Port, Rolecall, Scene, Scripted, Shape, Stack, Trouble,
+    haproxy::{self, Haproxy},
     redis::{self, MASTER_NAME},
     stack::render_config,
     until, when,
@@ -77,33 +79,75 @@ async fn answer(mut stream: TcpStream, address: Ipv4Addr, health: Arc<AtomicU16>
 /// HAProxy with one of the templates, and render beside it.
 struct Front {
     render: Rolecall,
-    _haproxy: Haproxy,
+    haproxy: Haproxy,
     write: Port,
     read: Port,
     _stats: Port,
-    _home: TempDir,
+    home: TempDir,
+}
+
+/// A template with what it needs.
+#[derive(Default)]
+struct Shipped<'a> {
+    /// Its name.
+    template: &'a str,
+    /// The template of a map beside it, and the variable that tells both templates' reader where the map is.
+    map: Option<(&'a str, &'a str)>,
+    /// More of render's environment.
+    more: &'a [(&'a str, String)],
+    /// HAProxy's environment.
+    haproxy: &'a [(&'a str, &'a str)],
 }
 
 impl Front {
     async fn start(template: &str, consul: &str, more: &[(&str, String)]) -> Outcome<Front> {
+        Front::with(consul, Shipped { template, more, ..Shipped::default() }).await
+    }
+
+    async fn with(consul: &str, shipped: Shipped<'_>) -> Outcome<Front> {
         let home = tempdir()?;
         let (write, read, stats) = (Port::lease()?, Port::lease()?, Port::lease()?);
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates").join(template);
+        let template = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates").join(name);
         let socket = home.path().join("stats.sock").display().to_string();
-        let own = [
+        let mut own = vec![
             ("ROLECALL_WRITE_BIND", write.address().to_string()),
+            ("ROLECALL_HTTP_BIND", write.address().to_string()),
             ("ROLECALL_SENTINEL_BIND", write.address().to_string()),
             ("ROLECALL_READ_BIND", read.address().to_string()),
             ("ROLECALL_STATS_BIND", stats.address().to_string()),
             ("ROLECALL_STATS_SOCKET", socket),
         ];
-        let environment = own.iter().chain(more).map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-        let config = render_config(consul, home.path(), &template);
+        let mut config = render_config(consul, home.path(), &template(shipped.template));
+        if let Some((source, variable)) = shipped.map {
+            let (source, file) = (template(source), home.path().join("shipped.map").display().to_string());
+            let source = source.display();
+            config += &format!("template {{\n  source = \"{source}\"\n  destination = \"{file}\"\n}}\n");
+            own.push((variable, file));
+        }
+        let environment = own.iter().chain(shipped.more).map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         let render = Rolecall::start("render", "render", home.path(), &config, environment)?;
         render.ready().await?;
-        let haproxy = Haproxy::start(home.path(), &home.path().join("haproxy.cfg"))?;
+        let config = home.path().join("haproxy.cfg");
+        let haproxy = Haproxy::start_with(home.path(), &config, shipped.haproxy)?;
         haproxy.ready().await?;
-        Ok(Front { render, _haproxy: haproxy, write, read, _stats: stats, _home: home })
+        // HAProxy that starts within the second in which its file was written is reloaded once: nobody can know which
+        // file it read.
+        render.shows("an applied text", PATIENCE, |s| s["templates"][0]["state"] == "applied").await?;
+        Ok(Front { render, haproxy, write, read, _stats: stats, home })
+    }
+
+    /// What HAProxy's worker answers. During a reload the master answers nobody.
+    async fn says(&self, command: &str) -> Outcome<String> {
+        let command = format!("@1 {command}");
+        until("HAProxy to answer", PATIENCE, async || haproxy::command(self.haproxy.socket(), &command).await)
+            .await
+    }
+
+    /// The worker that serves.
+    async fn worker(&self) -> Outcome<u32> {
+        let processes = self.haproxy.processes().await?;
+        let worker = processes.iter().find(|process| process.kind == "worker" && !process.old);
+        worker.map(|worker| worker.pid).ok_or_else(|| Trouble::new(format!("{processes:?}")))
     }
 
     /// Waits until whoever connects to the port comes to this node; `None` for nobody.

@@ -32,11 +32,17 @@ pub struct Process {
 impl Haproxy {
     /// Starts it with this configuration file; the master socket is where `master_socket` says.
     pub fn start(directory: &Path, config: &Path) -> Outcome<Haproxy> {
+        Haproxy::start_with(directory, config, &[])
+    }
+
+    /// The same with an environment.
+    pub fn start_with(directory: &Path, config: &Path, environment: &[(&str, &str)]) -> Outcome<Haproxy> {
         let master_socket = master_socket(directory);
         let bind = format!("{},level,admin", master_socket.display());
         let arguments = ["-W".as_ref(), "-S".as_ref(), bind.as_ref(), "-f".as_ref(), config.as_os_str()];
-        let part = Recipe::new("haproxy", "haproxy", directory, arguments).start()?;
-        Ok(Haproxy { part, master_socket })
+        let mut recipe = Recipe::new("haproxy", "haproxy", directory, arguments);
+        recipe.environment = environment.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+        Ok(Haproxy { part: recipe.start()?, master_socket })
     }
 
     /// Waits until a worker runs.
