@@ -217,6 +217,12 @@ async fn galera_writes_stay_with_one_node() -> Outcome {
     // The node comes back: it serves reads again, and does not draw writes to itself.
     first.is(200);
     front.leads(&front.read, Some(first)).await?;
+    until("the node to be up for writes too", PATIENCE, async || {
+        let table = front.says("show servers state mysql_writer").await?;
+        let states = table.lines().filter_map(|line| line.split_whitespace().nth(5));
+        when(states.filter(|state| *state == "2").count() == 2, || table.clone())
+    })
+    .await?;
     for _ in 0..10 {
         assert_eq!(http.get(&url, Duration::from_secs(2)).await?.text, second.address.to_string());
     }
