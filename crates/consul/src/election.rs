@@ -25,7 +25,17 @@ impl Epoch {
     /// Reads Meta; `None` where it tells no epoch.
     #[must_use]
     pub fn of(facts: &BTreeMap<String, String>) -> Option<Epoch> {
-        let number = facts.get(meta::EPOCH)?.parse().ok()?;
+        Epoch::told(facts, meta::EPOCH)
+    }
+
+    /// Reads Meta: the epoch in which one that is not master now was.
+    #[must_use]
+    pub fn last_of(facts: &BTreeMap<String, String>) -> Option<Epoch> {
+        Epoch::told(facts, meta::LAST_EPOCH)
+    }
+
+    fn told(facts: &BTreeMap<String, String>, key: &str) -> Option<Epoch> {
+        let number = facts.get(key)?.parse().ok()?;
         Some(Epoch { generation: generation(facts), number })
     }
 

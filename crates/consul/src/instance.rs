@@ -47,6 +47,8 @@ pub mod meta {
     pub const SAYS: &str = "says";
     /// The epoch in which this instance became master: a decimal number.
     pub const EPOCH: &str = "epoch";
+    /// On one that is not master now, the latest epoch of its generation in which it was: a decimal number.
+    pub const LAST_EPOCH: &str = "last_epoch";
     /// How often epochs began anew: a decimal number; not there before the first time.
     pub const GENERATION: &str = "generation";
     /// [`MANY`](super::MANY) where several instances may be master at once.
@@ -125,6 +127,12 @@ impl Instance {
     #[must_use]
     pub fn epoch(&self) -> Option<Epoch> {
         Epoch::of(&self.meta)
+    }
+
+    /// The latest epoch in which it is or was master.
+    #[must_use]
+    pub fn reached(&self) -> Option<Epoch> {
+        if self.claims_master() { self.epoch() } else { Epoch::last_of(&self.meta) }
     }
 
     /// Kubernetes' id of its pod.

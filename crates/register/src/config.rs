@@ -235,11 +235,12 @@ fn cardinality(section: &mut Section, mistakes: &mut Mistakes) -> bool {
 
 /// The limits of Consul's agent, which refuses the whole registration otherwise.
 fn facts(section: &mut Section, env: &Environment, mistakes: &mut Mistakes) -> BTreeMap<String, String> {
-    const OURS: [&str; 13] = [
+    const OURS: [&str; 14] = [
         meta::ROLE,
         meta::SAYS,
         meta::CARDINALITY,
         meta::EPOCH,
+        meta::LAST_EPOCH,
         meta::GENERATION,
         meta::RUN_ID,
         meta::LINK,

@@ -7,10 +7,11 @@
 //! | [`probe`] | looks at the instance: asks a Redis for its `ROLE`, or another system in its way, |
 //! | [`sentinel`] | asks whom the Sentinels name, and in which epoch; |
 //! | [`pointer`] | keeps the last epoch and its holder in Consul's KV; |
+//! | [`recount`] | asks the catalog on purpose, where a crown is in doubt; |
 //! | [`role`] | believes: sightings become a role and an epoch; |
 //! | [`plan`] | wishes: a belief becomes what Consul should say, and what to do about what it says; |
 //! | [`drain`] | lets the wish pass, or takes it out of service on order; |
-//! | [`observe`] | is the loop around these four; |
+//! | [`observe`] | is the loop around these; |
 //! | [`reconcile`] | makes the agent hold the wanted entry, |
 //! | [`beat`] | tells its check how the instance is, |
 //! | [`readback`] | and holds the catalog against the agent ([`drift`]), and finds out why they differ ([`diagnosis`]); |
@@ -46,6 +47,7 @@ pub mod pulse;
 pub mod quality;
 pub mod readback;
 pub mod reconcile;
+pub mod recount;
 pub mod role;
 pub mod sentinel;
 pub mod service;

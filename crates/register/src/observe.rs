@@ -6,6 +6,7 @@ use crate::{
     pointer::Sight,
     probe::Probe,
     quality::{Following, Quality},
+    recount::Count,
     role::{Belief, Evidence, Names, Sighting},
     sentinel::{Report, hello::Hellos},
 };
@@ -58,6 +59,8 @@ pub struct Witnesses {
     pub hellos: watch::Receiver<Hellos>,
     /// The service's rows in the catalog.
     pub catalog: watch::Receiver<Watched>,
+    /// The same rows, asked for on purpose.
+    pub count: watch::Receiver<Count>,
     /// The epoch pointer, where there is one.
     pub pointer: Option<watch::Receiver<Watched>>,
 }
@@ -76,11 +79,13 @@ impl Witnesses {
             Ok(()) = self.report.changed() => {}
             Ok(()) = self.hellos.changed() => {}
             Ok(()) = self.catalog.changed() => {}
+            Ok(()) = self.count.changed() => {}
             else => std::future::pending().await,
         }
     }
 
-    fn evidence(&mut self, me: &Identity) -> Evidence {
+    fn evidence(&mut self, me: &Identity, belief: &Belief) -> Evidence {
+        let count = self.count.borrow_and_update();
         let catalog = self.catalog.borrow_and_update();
         let rows = catalog.value.as_deref().map(wire::instances).unwrap_or_default();
         let heard = self.pointer.as_mut().map(|pointer| pointer.borrow_and_update().clone());
@@ -88,8 +93,8 @@ impl Witnesses {
         Evidence {
             report: self.report.borrow_and_update().clone(),
             hellos: self.hellos.borrow_and_update().clone(),
-            unread: catalog.value.is_none() && catalog.trouble.is_none(),
-            ..Evidence::of(&me.id, me.many, &rows, pointer)
+            unread: !count.is_of(belief.doubts()) || catalog.value.is_none() && catalog.trouble.is_none(),
+            ..Evidence::of(&me.id, me.many, &rows, pointer).remembers(me.many, &count.rows)
         }
     }
 }
@@ -137,7 +142,7 @@ pub async fn observe(
             out.noted(&sighting, took);
             belief = belief.saw(sighting, Instant::now());
         }
-        let evidence = witnesses.evidence(me);
+        let evidence = witnesses.evidence(me, &belief);
         let now = Instant::now();
         following = following.after(replication, evidence.led, now);
         let quality = following.quality(me.ttl, me.max_lag, now);
@@ -286,12 +291,18 @@ mod tests {
         };
         let (report, reports) = watch::channel(Report::new(sentinel.then(|| "s".to_owned())));
         let (rows, catalog) = watch::channel(Watched::default());
+        let count = watch::channel(Count {
+            asked: Some(Instant::now() + Duration::from_secs(3600)),
+            ..Count::default()
+        })
+        .1;
         let names = Names([("10.0.0.7".to_owned(), 6379)].into());
         tokio::spawn(async move {
             let witnesses = Witnesses {
                 report: reports,
                 hellos: watch::channel(Hellos::default()).1,
                 catalog,
+                count,
                 pointer: None,
             };
             observe(probe, Duration::from_millis(200), &me(), &names, witnesses, &out, |_| {}).await;

@@ -77,6 +77,7 @@ pub fn desired(me: &Identity, belief: &Belief) -> Desired {
         (meta::SAYS, Some(belief.word.clone()).filter(|word| !word.is_empty())),
         (meta::CARDINALITY, me.many.then(|| MANY.to_owned())),
         (meta::EPOCH, epoch.map(|epoch| epoch.number.to_string())),
+        (meta::LAST_EPOCH, belief.last_epoch().map(|epoch| epoch.number.to_string())),
         (meta::GENERATION, (belief.generation > 0).then(|| belief.generation.to_string())),
         (meta::RUN_ID, belief.run_id().map(str::to_owned)),
     ];

@@ -8,18 +8,14 @@
 //! witness against it.
 
 mod ballot;
+mod evidence;
 mod own_word;
 
-use crate::{
-    pointer::Sight,
-    sentinel::{Place, Report, hello::Hellos},
-};
+pub use evidence::{Claim, Evidence};
+
+use crate::sentinel::Place;
 use ballot::Ballot;
-use consul::{
-    Instance, Role,
-    election::{Epoch, generation},
-    instance::meta,
-};
+use consul::{Role, election::Epoch};
 use std::{collections::BTreeSet, time::Duration};
 use tokio::time::Instant;
 
@@ -62,76 +58,6 @@ pub enum Sighting {
 /// The addresses under which Sentinel may name this instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(pub BTreeSet<Place>);
-
-/// Everything that is known beside the instance's own word.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Evidence {
-    /// The Sentinels' own answers.
-    pub report: Report,
-    /// What they tell each other through this Redis.
-    pub hellos: Hellos,
-    /// The highest epoch in which another instance of the service is registered as master and passing.
-    pub rival: Option<Claim>,
-    /// The highest epoch in which another instance was ever seen as master: in the catalog in whatever state, or by the
-    /// pointer.
-    pub latest: Option<Claim>,
-    /// The crown that this instance still has in the catalog, from before this program started: its run id and epoch.
-    pub own: Option<(String, Epoch)>,
-    /// The highest epoch in which this instance was ever seen as master, there or by the pointer.
-    pub mine: Option<Epoch>,
-    /// Whether another instance is registered as master and passes.
-    pub led: bool,
-    /// How often epochs began anew, by the catalog and the pointer.
-    pub generation: u64,
-    /// The epoch pointer.
-    pub pointer: Sight,
-    /// By which id the pointer would name this instance.
-    pub id: String,
-    /// Whether the catalog has not been read yet, nor found to be out of reach.
-    pub unread: bool,
-}
-
-impl Evidence {
-    /// What the catalog's rows and the pointer say, to the instance `id`. Where there may be many masters, nobody's claim
-    /// is another's business.
-    #[must_use]
-    pub fn of(id: &str, many: bool, rows: &[Instance], pointer: Sight) -> Evidence {
-        let claims = |row: &&Instance| !many && row.claims_master();
-        let (own, others): (Vec<&Instance>, Vec<&Instance>) =
-            rows.iter().filter(claims).partition(|row| row.id == id);
-        let claim = |row: &&Instance| Some(Claim { epoch: row.epoch()?, who: row.id.clone() });
-        let named = pointer.pointer().and_then(|pointer| Some((pointer.epoch, pointer.holder.as_ref()?)));
-        let by_pointer = |mine: bool| named.filter(move |(_, holder)| (holder.id == id) == mine);
-        let former = by_pointer(false).map(|(epoch, holder)| Claim { epoch, who: holder.id.clone() });
-        let crown = |row: &&Instance| Some((row.meta.get(meta::RUN_ID)?.clone(), row.epoch()?));
-        let generations = rows.iter().map(|row| generation(&row.meta));
-        let generation = generations.chain(pointer.pointer().map(|pointer| pointer.epoch.generation)).max();
-        Evidence {
-            rival: others.iter().filter(|row| row.status == "passing").filter_map(claim).max(),
-            led: others.iter().any(|row| row.status == "passing"),
-            latest: others.iter().filter_map(claim).chain(former).max(),
-            own: own.iter().find_map(crown),
-            mine: own
-                .iter()
-                .filter_map(|row| row.epoch())
-                .chain(by_pointer(true).map(|(epoch, _)| epoch))
-                .max(),
-            generation: generation.unwrap_or_default(),
-            pointer,
-            id: id.to_owned(),
-            ..Evidence::default()
-        }
-    }
-}
-
-/// Somebody's claim to be master.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Claim {
-    /// In which epoch.
-    pub epoch: Epoch,
-    /// Who, for people.
-    pub who: String,
-}
 
 /// What an instance is, after all that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,19 +124,22 @@ pub struct Belief {
     confirmed: bool,
     /// The crown of this life that a stall took away: good for as long as no Sentinel says anything at all.
     lapsed: Option<Epoch>,
+    /// The latest epoch in which it was ever crowned, as far as known.
+    crowned: Option<Epoch>,
     /// Since when answers of Sentinels count: since this stretch as master began. `None` when it began before this
     /// program looked, so that every answer speaks of it.
     stint: Option<Instant>,
+    /// When it was last fenced: the crown is not taken up again on what was said before.
+    fenced: Option<Instant>,
     /// When this program, or the whole machine, was last found to have slept: what was asked before is of another time.
     woke: Option<Instant>,
     /// The choice of this instance to be promoted, and since when it is known.
     mine: Option<(Epoch, Instant)>,
     /// The choice of another, and since when.
     successor: Option<(Claim, Instant)>,
-    /// The latest epoch in which another was named, by anybody.
+    /// The latest epoch in which another was named, by anybody. It is never forgotten: a majority of those who have not
+    /// heard of it is no reason to.
     other: Option<Claim>,
-    /// When that was first heard.
-    witnessed: Option<Instant>,
     /// Since when a majority names this instance although another was named in a later epoch.
     reborn: Option<Instant>,
     /// Epochs up to this one are of a former time: a single witness of them proves nothing any more.
@@ -252,12 +181,13 @@ impl Belief {
             life: None,
             seen: None,
             lapsed: None,
+            crowned: None,
             stint: None,
+            fenced: None,
             woke: None,
             mine: None,
             successor: None,
             other: None,
-            witnessed: None,
             reborn: None,
             floor: None,
             rises: false,
@@ -334,19 +264,18 @@ impl Belief {
 
     fn by_sentinel(self, evidence: &Evidence, names: &Names, now: Instant) -> Belief {
         let ballot = Ballot::count(&self, evidence, names, now);
+        let early = !evidence.report.complete(self.stint.max(self.fenced)) || evidence.unread;
         let held = self.held(evidence);
-        let memory = self.epoch.max(self.lapsed).max(evidence.mine);
-        if self.role == Some(Role::Master) && ballot.quorum.is_some() && ballot.highest < memory {
+        let other = self.other.clone().max(ballot.other.clone());
+        let crowned = self.crowned.max(evidence.mine);
+        let quorum = ballot.quorum.is_some();
+        let lower = self.role == Some(Role::Master) && quorum && ballot.highest < crowned;
+        if lower && !early && other.as_ref().map(|other| other.epoch) <= crowned {
             // A majority's word is the truth: they count lower than this instance did, so they began anew.
-            return self.anew(memory.unwrap_or_default()).by_sentinel(evidence, names, now);
+            return self.anew(crowned.unwrap_or_default()).by_sentinel(evidence, names, now);
         }
         let best = ballot.promoted.max(ballot.quorum.max(held));
-        let quorum = ballot.quorum.is_some();
         let confirmed = quorum && ballot.quorum >= best || self.confirmed && best == self.epoch;
-        // What was witnessed once stays true, until a majority speaks after it: then only what is said now counts.
-        let remembered = self.other.clone().filter(|_| !ballot.spoken);
-        let other = remembered.max(ballot.other.clone());
-        let witnessed = if other > self.other { Some(now) } else { self.witnessed };
         let beyond = |claim: &&Claim| Some(claim.epoch) > best;
         let later = |claim: &&Claim| beyond(claim) || !confirmed && Some(claim.epoch) == best;
         let contested = quorum && other.as_ref().filter(beyond).is_some();
@@ -364,25 +293,30 @@ impl Belief {
         let waits = choice.as_ref().filter(|(_, since)| !lost || now - *since < PATIENCE);
         let (standing, why) =
             self.verdict(&ballot, held, waits.map(|(claim, _)| claim).filter(later), against);
-        let early = !evidence.report.complete(self.stint) || evidence.unread;
-        // Two Sentinels may not have heard yet what the third knows: a crown that nobody promises is worth an answer, or
-        // silence, of each.
-        let hasty = standing == Standing::Master && early && held.is_none() && ballot.promoted.is_none();
+        // Two Sentinels may not have heard yet what the third knows, or the catalog: a crown that is not worn and that nobody
+        // promises is worth an answer, or silence, of each.
+        let worn = self.standing == Standing::Master && self.epoch.is_some();
+        let hasty = standing == Standing::Master && early && !worn && ballot.promoted.is_none();
         let standing = if hasty { Standing::Candidate } else { standing };
         let epoch = if standing == Standing::Master { best } else { self.epoch };
         let epoch = epoch.filter(|_| self.role == Some(Role::Master));
         let known =
             |epoch: Epoch| self.mine.filter(|(known, _)| *known == epoch).map_or(now, |(_, since)| since);
         let mine = ballot.mine.map(|epoch| (epoch, known(epoch)));
-        let weighed = Belief { other, witnessed, reborn, epoch, confirmed, mine, successor: choice, ..self };
+        let crowned = crowned.max(epoch);
+        let weighed = Belief { other, reborn, epoch, crowned, confirmed, mine, successor: choice, ..self };
         // A replica that was just promoted looks like a stale master until the Sentinels were asked again.
         let open = standing == Standing::Candidate
             || standing == Standing::Fenced && weighed.standing == Standing::Replica;
-        if open && early && weighed.failure.is_none() {
+        // What the catalog remembers of this instance is not overwritten unread.
+        let blind = evidence.unread && weighed.standing == Standing::Unknown;
+        if open && early && weighed.failure.is_none() || blind {
             // Too early to tell: what was said before is left as it is, for as long as a Sentinel may take to answer.
             return Belief { settled: false, ..weighed };
         }
-        weighed.stands(standing, why)
+        let falls = standing == Standing::Fenced && weighed.standing != Standing::Fenced;
+        let fenced = if falls { Some(now) } else { weighed.fenced };
+        Belief { fenced, ..weighed }.stands(standing, why)
     }
 
     /// Epochs began anew, after those of the generation of `last`.
@@ -442,6 +376,20 @@ impl Belief {
     #[must_use]
     pub fn run_id(&self) -> Option<&str> {
         self.life.as_ref()?.run_id.as_deref()
+    }
+
+    /// The latest epoch of this generation in which it was master, where it is none now: others have to know it, also when
+    /// this program, or all who named it, forget.
+    #[must_use]
+    pub fn last_epoch(&self) -> Option<Epoch> {
+        self.crowned.filter(|epoch| self.standing != Standing::Master && epoch.generation == self.generation)
+    }
+
+    /// Since when the catalog has to have been asked, for a crown that nobody promises: since this stretch as master began,
+    /// or it was last fenced.
+    #[must_use]
+    pub fn doubts(&self) -> Option<Instant> {
+        self.stint.max(self.fenced).filter(|_| self.sentinel && self.role == Some(Role::Master))
     }
 
     /// Whether it takes itself for master and is not known to be: then Sentinels are asked often.

@@ -22,6 +22,7 @@ use crate::{
     quality::Quality,
     readback::read_back,
     reconcile::{Actual, keep_entry},
+    recount::{Count, recount},
     role::{Belief, Names, STALL},
     sentinel::{Report, ask::ask_all, hello::Hellos},
     several::Answering,
@@ -61,6 +62,7 @@ pub struct Service {
     drain: watch::Sender<Drain>,
     orders: watch::Receiver<Order>,
     report: watch::Sender<Report>,
+    count: watch::Sender<Count>,
     actual: watch::Sender<Actual>,
     beats: watch::Sender<Beats>,
     drift: watch::Sender<Drift>,
@@ -154,6 +156,7 @@ impl Service {
             drain,
             orders,
             report,
+            count: watch::channel(Count::default()).0,
             actual,
             beats,
             drift,
@@ -235,7 +238,13 @@ impl Service {
         let around = Around { id: &self.config.id, listener, told: self.told.subscribe() };
         let probe = AnyProbe::new(&self.config.probe, around);
         let pointer = self.pointer.as_ref().map(|pointer| pointer.heard.clone());
-        let witnesses = Witnesses { report: self.report.subscribe(), hellos: heard, catalog, pointer };
+        let witnesses = Witnesses {
+            report: self.report.subscribe(),
+            hellos: heard,
+            catalog,
+            count: self.count.subscribe(),
+            pointer,
+        };
         let names = self.names(me);
         let timed = |took: Duration| self.seconds.observe(took.as_secs_f64());
         let looking = async {
@@ -340,7 +349,8 @@ impl Service {
                 pointer::keep(&self.client, key, me, belief, heard.clone(), trouble).await;
             }
         };
-        tokio::join!(asking, reading, policing, pointing, self.hold(&me.id));
+        let counting = recount(&self.client, &me.service, self.outlook.belief.subscribe(), &self.count);
+        tokio::join!(asking, counting, reading, policing, pointing, self.hold(&me.id));
         std::future::pending().await
     }
 

@@ -23,8 +23,6 @@ pub(super) struct Ballot {
     pub promoted: Option<Epoch>,
     /// Who is being promoted in its place.
     pub successor: Option<Choice>,
-    /// Whether a majority named somebody since the latest witness was heard.
-    pub spoken: bool,
     /// Another whom a majority names.
     pub chosen: Option<Claim>,
     /// The latest epoch in which another is named.
@@ -53,13 +51,10 @@ impl Ballot {
         let (votes, quorum, highest) = voices(report, fresh, ours);
         let others: BTreeSet<&Place> =
             report.said().filter(|(_, named)| !who.is_me(named)).map(|(_, named)| &named.address).collect();
-        let naming = |place: &Place, fresh: &dyn Fn(Instant) -> bool| {
+        let naming = |place: &Place| {
             let (_, epoch, _) = voices(report, fresh, |named| named.address == *place);
             epoch.map(|number| claim(number, place))
         };
-        let since = |asked: Instant| fresh(asked) && of.witnessed.is_none_or(|heard| asked > heard);
-        let spoken = voices(report, since, |named| who.is_me(named)).1.is_some()
-            || others.iter().any(|place| naming(place, &since).is_some());
         let said = report.said().map(|(_, named)| named).filter(|named| !who.is_me(named));
         let said = said.map(|named| claim(named.epoch, &named.address));
         let heard = evidence.hellos.values().filter(|hello| now.saturating_duration_since(hello.at) <= FRESH);
@@ -77,8 +72,7 @@ impl Ballot {
             mine,
             promoted: choices.promoted(of, report, other.as_ref()),
             successor: choices.others.into_iter().max(),
-            spoken,
-            chosen: others.into_iter().filter_map(|place| naming(place, &fresh)).max(),
+            chosen: others.into_iter().filter_map(naming).max(),
             other,
         }
     }

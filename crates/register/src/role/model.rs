@@ -2,13 +2,22 @@
 //! decides is the real thing; `search` tries every order of steps, `orders` long random ones. See the README for what
 //! that proves.
 
+mod flaws;
 mod key;
 mod orders;
 mod search;
 
 use super::*;
-use crate::sentinel::{Answer, Failover, Named, hello::Hello};
-use consul::election::{Election, elect};
+use crate::{
+    pointer::Sight,
+    sentinel::{Answer, Failover, Named, Report, hello::Hello},
+};
+use consul::{
+    Instance,
+    election::{Election, elect},
+    instance::meta,
+};
+use flaws::Flaw;
 use std::{collections::BTreeMap, rc::Rc};
 
 const ALL: [usize; 3] = [0, 1, 2];
@@ -47,9 +56,20 @@ struct Agent {
     /// Of each Sentinel: when it was asked last, and what it said.
     answers: [Option<(Instant, Option<Word>)>; 3],
     hellos: [Option<(usize, u64)>; 3],
-    read: Option<[Option<Epoch>; 3]>,
-    /// The same as the catalog gives it.
-    rows: Rc<Vec<Instance>>,
+    /// What it last read in the catalog, and when.
+    read: Option<([Row; 3], Instant)>,
+    /// What that is to it.
+    heard: Rc<Evidence>,
+}
+
+/// An instance in the catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Row {
+    standing: Option<Standing>,
+    /// In which epoch it is master, or was.
+    epoch: Option<Epoch>,
+    generation: u64,
+    passes: bool,
 }
 
 /// What may still happen, so that the search ends; and what is unusual.
@@ -67,10 +87,14 @@ struct Chance {
     slow: Option<usize>,
     /// Whether agents hear the hellos of Sentinels.
     hellos: bool,
+    /// Whether the catalog may be out of reach for an agent that asks it.
+    blind: bool,
     /// Whether two orders by hand may take one epoch; elections give each once.
     twice: bool,
-    /// Whether nobody is advertised anew below an epoch that the catalog has shown, while another is master.
+    /// Whether nobody is advertised anew below an epoch that the catalog has shown.
     strict: bool,
+    /// The rule that is broken, to see that this is found.
+    flaw: Option<Flaw>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +103,7 @@ struct World {
     roles: [Role; 3],
     sentinels: [Sentinel; 3],
     agents: [Rc<Agent>; 3],
-    catalog: [Option<Epoch>; 3],
+    catalog: [Row; 3],
     /// The latest epoch that the catalog ever showed, and the one that the renderer followed.
     shown: Option<Epoch>,
     followed: Option<Epoch>,
@@ -107,6 +131,7 @@ enum Step {
     Hear(usize, usize),
     Look(usize),
     Read(usize),
+    Miss(usize),
     Publish(usize),
     Restart(usize),
     Pause,
@@ -117,33 +142,57 @@ fn place(instance: usize) -> Place {
     ("10.0.0.1".into(), 7000 + instance as u16)
 }
 
-fn row(instance: usize, epoch: Epoch) -> Instance {
-    let (number, generation) = epoch.meta();
-    let facts = [(meta::ROLE, Some("primary".to_owned())), (meta::EPOCH, Some(number))];
-    let facts = facts.into_iter().chain([(meta::GENERATION, generation)]);
-    Instance {
-        node: "n".into(),
-        id: format!("i{instance}"),
-        tags: vec!["master".into()],
-        address: String::new(),
-        port: 0,
-        meta: facts.filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
-        status: "passing".into(),
-        written: 0,
+impl Row {
+    /// What `plan::desired` makes of it; a test below holds the two together.
+    fn of(belief: &Belief) -> Row {
+        let master = belief.standing == Standing::Master;
+        Row {
+            standing: Some(belief.standing),
+            epoch: if master { belief.epoch } else { belief.last_epoch() },
+            generation: belief.generation,
+            passes: belief.failure.is_none() && belief.standing.role().is_some(),
+        }
+    }
+
+    /// In which epoch it is advertised as master.
+    fn advertises(&self) -> Option<Epoch> {
+        self.epoch.filter(|_| self.passes && self.standing == Some(Standing::Master))
+    }
+
+    fn facts(&self) -> BTreeMap<String, String> {
+        let key = if self.standing == Some(Standing::Master) { meta::EPOCH } else { meta::LAST_EPOCH };
+        let facts = [
+            (meta::ROLE, self.standing.and_then(Standing::word).map(str::to_owned)),
+            (key, self.epoch.map(|epoch| epoch.number.to_string())),
+            (meta::GENERATION, (self.generation > 0).then(|| self.generation.to_string())),
+            (meta::RUN_ID, Some("r".to_owned())),
+        ];
+        facts.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }
 }
 
-fn rows(catalog: &[Option<Epoch>; 3]) -> Vec<Instance> {
-    ALL.into_iter().filter_map(|one| Some(row(one, catalog[one]?))).collect()
+fn rows(catalog: &[Row; 3]) -> Vec<Instance> {
+    let there = ALL.into_iter().filter(|one| catalog[*one].standing.is_some());
+    let row = |one: usize| Instance {
+        node: "n".into(),
+        id: format!("i{one}"),
+        tags: vec![],
+        address: String::new(),
+        port: 0,
+        meta: catalog[one].facts(),
+        status: if catalog[one].passes { "passing" } else { "critical" }.into(),
+        written: 0,
+    };
+    there.map(row).collect()
 }
 
 impl Agent {
     fn new() -> Agent {
         let belief = Belief::new(true);
-        Agent { belief, answers: [None; 3], hellos: [None; 3], read: None, rows: Rc::default() }
+        Agent { belief, answers: [None; 3], hellos: [None; 3], read: None, heard: Rc::default() }
     }
 
-    fn evidence(&self, one: usize, now: Instant) -> Evidence {
+    fn evidence(&self, now: Instant) -> Evidence {
         let mut report = Report::new(ALL.map(|sentinel| format!("s{sentinel}")));
         for (sentinel, (answer, heard)) in report.0.values_mut().zip(self.answers).enumerate() {
             if let Some((asked, word)) = heard {
@@ -153,13 +202,9 @@ impl Agent {
         }
         let hello = |(master, epoch)| Hello { address: place(master), epoch, at: now };
         let hellos = ALL.into_iter().filter_map(|one| Some((format!("s{one}"), hello(self.hellos[one]?))));
-        let heard = Evidence::of(&format!("i{one}"), false, &self.rows, Sight::None);
-        Evidence { report, hellos: hellos.collect(), unread: self.read.is_none(), ..heard }
-    }
-
-    fn advertises(&self) -> Option<Epoch> {
-        let master = self.belief.standing == Standing::Master && self.belief.failure.is_none();
-        self.belief.epoch.filter(|_| master)
+        let heard = Evidence::clone(&self.heard);
+        let unread = self.read.is_none_or(|(_, asked)| Some(asked) < self.belief.doubts());
+        Evidence { report, hellos: hellos.collect(), unread, ..heard }
     }
 }
 
@@ -195,12 +240,12 @@ impl World {
             roles: [Role::Master, Role::Replica, Role::Replica],
             sentinels: [Sentinel { word, current: 1, dead: false }; 3],
             agents: ALL.map(|_| Rc::new(Agent::new())),
-            catalog: [None; 3],
+            catalog: [Row::default(); 3],
             shown: None,
             followed: None,
             cut: false,
             flight: None,
-            left: Chance { slow: None, failovers: 2, ..left },
+            left: Chance { slow: None, failovers: 9, deaths: 9, restarts: 9, pauses: 9, ..left },
             broken: None,
         };
         for agent in ALL {
@@ -227,7 +272,7 @@ impl World {
         let chosen = |by: &Sentinel| by.word.promotes.is_some_and(|promotion| promotion.to == one);
         let master = self.roles[one] == Role::Master || self.agents[one].belief.role == Some(Role::Master);
         let may = self.left.failovers > 0 || self.sentinels.iter().any(chosen);
-        master || may || self.catalog[one].is_some()
+        master || may || self.catalog[one].epoch.is_some()
     }
 
     /// What may happen next; steps that cannot change anything are left out where that is plain.
@@ -239,6 +284,7 @@ impl World {
                 continue;
             }
             steps.extend([Step::Look(one), Step::Read(one)]);
+            steps.extend(left.blind.then_some(Step::Miss(one)));
             let awaited = |from| self.flight.is_some_and(|(to, of, ..)| (to, of) == (one, from));
             let free: Vec<usize> = ALL.into_iter().filter(|from| !awaited(*from)).collect();
             steps.extend(free.iter().map(|from| Step::Ask(one, *from)));
@@ -254,8 +300,7 @@ impl World {
             if self.roles[one] == Role::Master && rejected && self.voters(one).next().is_some() {
                 steps.push(Step::Demote(one));
             }
-            // The new master's row would go with its agent's memory, and with it the witness.
-            if left.restarts > 0 && (!left.strict || one == 0) {
+            if left.restarts > 0 {
                 steps.push(Step::Restart(one));
             }
         }
@@ -384,10 +429,12 @@ impl World {
             }
             Step::Read(one) => {
                 let catalog = self.catalog;
-                self.judge(one, |agent| {
-                    (agent.read, agent.rows) = (Some(catalog), Rc::new(rows(&catalog)));
-                });
+                let heard = Evidence::of(&format!("i{one}"), false, &rows(&catalog), Sight::None);
+                self.judge(one, |agent| (agent.read, agent.heard) = (Some((catalog, now)), Rc::new(heard)));
             }
+            Step::Miss(one) => self.judge(one, |agent| {
+                agent.read = Some((agent.read.map(|(rows, _)| rows).unwrap_or_default(), now));
+            }),
             Step::Restart(one) => {
                 self.agents[one] = Rc::new(Agent::new());
                 self.flight = self.flight.filter(|(to, ..)| *to != one);
@@ -401,8 +448,8 @@ impl World {
         let agent = Rc::make_mut(&mut self.agents[one]);
         hears(agent);
         let names = Names(BTreeSet::from([place(one)]));
-        let evidence = agent.evidence(one, self.now);
-        agent.belief = agent.belief.clone().judged(&evidence, &names, self.now);
+        let evidence = agent.evidence(self.now);
+        agent.belief = Flaw::judged(self.left.flaw, &agent.belief, evidence, &names, self.now);
         if self.left.slow != Some(one) {
             self.publish(one);
         }
@@ -412,20 +459,21 @@ impl World {
         if !self.agents[one].belief.is_settled() {
             return;
         }
-        let next = self.agents[one].advertises();
-        let replaced = ALL.into_iter().any(|other| other != one && self.roles[other] == Role::Master);
-        let anew = next.is_some() && next != self.catalog[one];
-        if self.left.strict && anew && replaced && next < self.shown {
-            self.broken = Some(format!("{one} is advertised anew in epoch {next:?}, after {:?}", self.shown));
+        let next = Row::of(&self.agents[one].belief);
+        let (was, is) = (self.catalog[one].advertises(), next.advertises());
+        if self.left.strict && is.is_some() && is != was && is < self.shown {
+            self.broken = Some(format!("{one} is advertised anew in epoch {is:?}, after {:?}", self.shown));
         }
-        self.catalog[one] = next;
-        self.shown = self.shown.max(next);
+        self.catalog[one] = Flaw::written(self.left.flaw, next);
+        self.shown = self.shown.max(is);
     }
 
     fn render(&mut self) {
         let rows = rows(&self.catalog);
-        if let Election::One(n) = elect(&rows.iter().collect::<Vec<_>>(), self.followed) {
-            let epoch = rows[n].epoch();
+        let claims: Vec<&Instance> =
+            rows.iter().filter(|row| row.claims_master() && row.status == "passing").collect();
+        if let Election::One(n) = elect(&claims, Flaw::ledger(self.left.flaw, self.followed)) {
+            let epoch = claims[n].epoch();
             if epoch < self.followed {
                 self.broken = Some(format!("the renderer went back from {:?} to {epoch:?}", self.followed));
             }
@@ -455,11 +503,40 @@ impl World {
             if crowned(one).is_some() && crowned(one) == crowned(other) {
                 return Err(format!("{one} and {other} are crowned in one epoch"));
             }
-            let advertised = self.catalog[one].is_some() && self.catalog[one] == self.catalog[other];
-            if advertised && !self.left.twice {
+            let (here, there) = (self.catalog[one].advertises(), self.catalog[other].advertises());
+            if here.is_some() && here == there && !self.left.twice {
                 return Err(format!("{one} and {other} are advertised in one epoch"));
             }
         }
         Ok(())
+    }
+}
+
+#[test]
+fn a_row_of_the_model_says_what_the_plan_would() {
+    let name = |belief: &Belief| {
+        let wish = crate::plan::desired(&crate::plan::tests::me(), belief);
+        let mut meta = crate::plan::tests::entry(&wish).meta;
+        meta.retain(|key, _| [meta::ROLE, meta::EPOCH, meta::LAST_EPOCH, meta::GENERATION].contains(&&**key));
+        (meta, crate::plan::tests::entry(&wish).check.status == consul::Status::Passing)
+    };
+    for standing in
+        [Standing::Unknown, Standing::Replica, Standing::Master, Standing::Candidate, Standing::Fenced]
+    {
+        for (epoch, crowned, generation, failure) in [
+            (Some(3), Some(3), 0, None),
+            (None, Some(2), 0, None),
+            (None, None, 1, None),
+            (Some(4), Some(4), 0, Some("x")),
+        ] {
+            let (epoch, crowned) = (epoch.map(Epoch::from), crowned.map(Epoch::from));
+            let failure = failure.map(str::to_owned);
+            let belief =
+                Belief { standing, epoch, crowned, generation, failure, settled: true, ..Belief::new(true) };
+            let row = Row::of(&belief);
+            let mut facts = row.facts();
+            facts.remove(meta::RUN_ID);
+            assert_eq!((facts, row.passes), name(&belief), "{belief:?}");
+        }
     }
 }

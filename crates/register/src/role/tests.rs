@@ -1,5 +1,5 @@
 use super::*;
-use crate::sentinel::{Answer, Failover, Named, hello::Hello};
+use crate::sentinel::{Answer, Failover, Named, Report, hello::Hello};
 use Role::{Master, Replica};
 
 const ME: u16 = 6379;
@@ -94,7 +94,7 @@ impl Story {
     /// Two of three name this instance in `epoch`, and the third was asked.
     fn crowned(&mut self, at: u64, epoch: u64) -> &mut Self {
         self.says(at, "s1", ME, epoch, None).says(at, "s2", ME, epoch, None);
-        if !self.evidence.report.complete(self.belief.stint) {
+        if !self.evidence.report.complete(self.belief.doubts()) {
             self.answers(at, "s3", Err("down".into()));
         }
         self
@@ -182,7 +182,8 @@ fn a_master_is_fenced_by_one_witness() {
     start().says(100, "s1", ME, 3, Some((OTHER, 4))).is(Standing::Fenced, Some(3), "its successor is chosen");
     let mut story = start();
     story.says(100, "s1", ME, 3, Some((OTHER, 4))).says(200, "s1", ME, 3, None);
-    story.is(Standing::Master, Some(3), "the fail-over was given up");
+    story.is(Standing::Fenced, Some(3), "the fail-over was given up, but what is known to the others?");
+    story.says(201, "s2", ME, 3, None).says(202, "s3", ME, 3, None).is(Standing::Master, Some(3), "nothing");
     let mut story = start();
     story.evidence.hellos.insert("x".into(), Hello { address: place(OTHER), epoch: 4, at: story.now });
     story.judge(100).is(Standing::Fenced, Some(3), "a hello");
@@ -275,10 +276,11 @@ fn a_majority_is_the_truth_also_when_it_counts_lower() {
     let mut story = Story::new();
     story.evidence.hellos.insert("gone".into(), Hello { address: place(OTHER), epoch: 9, at: story.now });
     story.seen(0, Master, "a").crowned(5, 1).is(Standing::Fenced, None, "it may be true");
-    for at in (400..12_000).step_by(400) {
+    for at in (400..31_000).step_by(400) {
         story.seen(at, Master, "a").crowned(at + 10, 1).says(at + 10, "s3", ME, 1, None);
     }
-    story.is(Standing::Master, Some(1), "a word that nobody repeats is forgotten");
+    story.is(Standing::Master, Some(1), "a majority has named it for half a minute");
+    assert_eq!(story.belief.generation, 1, "whoever followed epoch 9 follows this");
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl World {
         for place in ALL {
             let one = ALL.into_iter().find(|one| names[*one] == place).unwrap_or_default();
             out.extend([self.roles[one] as u8, u8::from(self.cut && one == 0), u8::from(slow == Some(one))]);
-            epoch(&mut out, self.catalog[one]);
+            row(&mut out, self.catalog[one]);
             self.agent(one, names, &mut out, &mut columns);
         }
         columns.sort_unstable();
@@ -50,7 +50,7 @@ impl World {
         let agent = &self.agents[one];
         let belief = &agent.belief;
         // Answers are only ever compared with these moments.
-        let moments = [belief.stint, belief.woke, belief.witnessed, belief.mine.map(|(_, since)| since)];
+        let moments = [belief.stint, belief.fenced, belief.woke, belief.mine.map(|(_, since)| since)];
         let rank = |moment: Instant| {
             let before: BTreeSet<Instant> =
                 moments.iter().flatten().copied().filter(|m| *m < moment).collect();
@@ -60,23 +60,24 @@ impl World {
         let stalled = belief.seen.is_some_and(|seen| self.now - seen > STALL - TICK);
         let flags = [stalled, belief.failure.is_some(), belief.confirmed, belief.reborn.is_some()];
         out.extend(flags.map(u8::from));
-        out.extend([belief.rises, belief.settled, belief.seen.is_some(), agent.read.is_some()].map(u8::from));
+        out.extend([belief.rises, belief.settled, belief.seen.is_some()].map(u8::from));
+        out.push(agent.read.map_or(0, |(_, asked)| rank(asked)));
         out.extend([
             belief.role.map_or(2, |role| role as u8),
             belief.standing as u8,
             belief.generation as u8,
         ]);
         out.push(belief.floor.map_or(0, |floor| floor as u8 + 1));
-        for known in [belief.epoch, belief.lapsed, belief.mine.map(|(epoch, _)| epoch)] {
+        for known in [belief.epoch, belief.lapsed, belief.crowned, belief.mine.map(|(epoch, _)| epoch)] {
             epoch(out, known);
         }
         claim(out, belief.successor.as_ref().map(|(claim, _)| claim), names);
         claim(out, belief.other.as_ref(), names);
-        let seen = agent.read.unwrap_or_default();
+        let seen = agent.read.map_or([Row::default(); 3], |(rows, _)| rows);
         NAMES[0]
             .iter()
             .filter_map(|place| ALL.into_iter().find(|one| names[*one] == *place))
-            .for_each(|other| epoch(out, seen[other]));
+            .for_each(|other| row(out, seen[other]));
         for (sentinel, column) in columns.iter_mut().enumerate() {
             let answer = agent.answers[sentinel];
             column.push(answer.map_or(0, |(asked, _)| rank(asked)));
@@ -93,6 +94,15 @@ impl World {
 
 fn epoch(out: &mut Vec<u8>, epoch: Option<Epoch>) {
     out.extend(epoch.map_or([0; 2], |epoch| [epoch.generation as u8 + 1, epoch.number as u8]));
+}
+
+fn row(out: &mut Vec<u8>, row: Row) {
+    out.extend([
+        row.standing.map_or(0, |standing| standing as u8 + 1),
+        row.generation as u8,
+        u8::from(row.passes),
+    ]);
+    epoch(out, row.epoch);
 }
 
 fn word(out: &mut Vec<u8>, word: Option<Word>, names: &[usize; 3]) {

@@ -12,8 +12,10 @@ const MUCH: Chance = Chance {
     flights: 5,
     slow: None,
     hellos: true,
+    blind: false,
     twice: false,
     strict: false,
+    flaw: None,
 };
 
 fn runs(left: Chance, choices: &[usize]) -> Result<(), TestCaseError> {
