@@ -297,6 +297,23 @@ impl Client {
         if reply.status.is_success() { Ok(reply.text().trim() == "true") } else { Err(reply.refused(&asked)) }
     }
 
+    /// Takes the row of a service's instance off the catalog if it was last written at `index`; false when it was not.
+    pub async fn take_row(
+        &self,
+        node: &str,
+        (service, id): (&str, &str),
+        index: u64,
+    ) -> Result<bool, ClientError> {
+        // Rights are held against the service's name, so the step says it.
+        let row = json!({"ID": id, "Service": service, "ModifyIndex": index});
+        let step = json!({"Service": {"Verb": "delete-cas", "Node": node, "Service": row}});
+        match self.call(Method::PUT, &["txn"], &[], Some(json!([step]))).await {
+            Ok(_) => Ok(true),
+            Err(ClientError::Refused { status: 409, said, .. }) if !said.contains("ermission") => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn put(&self, path: &[&str], body: Option<Value>, limit: Duration) -> Result<(), ClientError> {
         let asked = format!("PUT {}", path.join("/"));
         let mut request = self.request(Method::PUT, self.url(path, &[]));

@@ -15,6 +15,7 @@
 //! | [`reconcile`] | makes the agent hold the wanted entry, |
 //! | [`beat`] | tells its check how the instance is, |
 //! | [`readback`] | and holds the catalog against the agent ([`drift`]), and finds out why they differ ([`diagnosis`]); |
+//! | [`superseded`] | takes away what a lost node left behind; |
 //! | [`leaving`] | takes the entry away at the end. |
 //!
 //! [`failover`] stands beside this way: an order by hand, carried out once. [`doctor`] tries what all of it needs.
@@ -53,6 +54,7 @@ pub mod sentinel;
 pub mod service;
 pub mod several;
 pub mod status;
+pub mod superseded;
 pub mod words;
 
 pub use crate::config::{RegisterConfig, RegisterFlags};

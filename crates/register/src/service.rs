@@ -27,6 +27,7 @@ use crate::{
     sentinel::{Report, ask::ask_all, hello::Hellos},
     several::Answering,
     status::Board,
+    superseded::clear,
 };
 use consul::{Client, External, Query, Watched, external::police, query::Scope};
 use daemon::{
@@ -338,6 +339,7 @@ impl Service {
         let agent = ConsulAgent::new(self.client.clone(), &me.service);
         let who = (me.service.as_str(), me.id.as_str());
         let reading = read_back(&agent, who, &check, catalog.clone(), actual, beats, &self.drift);
+        let clearing = clear(&self.client, me, catalog.clone(), self.outlook.belief.subscribe());
         let policing = async {
             if self.external.is_some() {
                 police(&self.client, &me.service, catalog, me.deregister_critical_after).await;
@@ -350,7 +352,7 @@ impl Service {
             }
         };
         let counting = recount(&self.client, &me.service, self.outlook.belief.subscribe(), &self.count);
-        tokio::join!(asking, counting, reading, policing, pointing, self.hold(&me.id));
+        tokio::join!(asking, counting, clearing, reading, policing, pointing, self.hold(&me.id));
         std::future::pending().await
     }
 
