@@ -2,7 +2,8 @@
 //! back as master gets nothing.
 
 use serde_json::Value;
-use tests::{Outcome, PATIENCE, Shape, Stack, consul::master, redis, until, when};
+use std::process::Command;
+use tests::{Outcome, PATIENCE, Shape, Stack, Trouble, binary, consul::master, redis, until, when};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_comes_back_stays_a_candidate_without_sentinel() -> Outcome {
@@ -60,5 +61,27 @@ async fn a_master_that_comes_back_stays_a_candidate_without_sentinel() -> Outcom
     stack.registers[0].shows("a replica", PATIENCE, |s| s["services"][0]["role"] == "replica").await?;
     stack.redis[0].ask::<()>(&promote).await?;
     stack.registers[0].shows("its promotion", PATIENCE, names("redis-0", 3)).await?;
+    stack.routes_to(old).await?;
+
+    // An operator looks at the pointer, and lets epochs begin anew: the only master takes the first of a new generation.
+    let mut follow = ::redis::cmd("REPLICAOF");
+    stack.redis[1].ask::<()>(follow.arg("127.0.0.1").arg(old)).await?;
+    stack.registers[1].shows("a replica", PATIENCE, |s| s["services"][0]["role"] == "replica").await?;
+    let config = stack.registers[0].config();
+    let order = |what: &str| -> Outcome<String> {
+        let done =
+            Command::new(binary()?).args(["epoch", what, "--service", "redis", "-c"]).arg(config).output()?;
+        when(done.status.success(), || format!("{done:?}"))?;
+        String::from_utf8(done.stdout).map_err(|e| Trouble::new(e.to_string()))
+    };
+    let told = order("show")?;
+    assert!(told.contains("/redis: redis-0 (") && told.contains("became master in epoch 3"), "{told}");
+    let told = order("reset")?;
+    assert!(told.contains("nobody is master in epoch 0 of generation 1"), "{told}");
+    let anew = |s: &Value| {
+        let pointer = &s["services"][0]["pointer"];
+        pointer["id"] == "redis-0" && pointer["generation"] == 1 && pointer["epoch"] == 1
+    };
+    stack.registers[0].shows("a new generation", PATIENCE, anew).await?;
     stack.routes_to(old).await
 }

@@ -4,13 +4,15 @@
 //! With Sentinel it is a floor that survives the loss of every entry in the catalog and of every Sentinel's memory. Without
 //! Sentinel it is what gives epochs.
 
+pub mod order;
+
 use crate::{
     plan::Identity,
     role::{Belief, Standing},
 };
 use consul::{Client, ClientError, Watched, election::Epoch};
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
@@ -26,6 +28,17 @@ pub struct Pointer {
     pub epoch: Epoch,
     /// Who became master in it; nobody after an operator's reset.
     pub holder: Option<Holder>,
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.holder {
+            Some(Holder { id, address, .. }) => {
+                write!(f, "{id} ({address}) became master in epoch {}", self.epoch)
+            }
+            None => write!(f, "nobody is master in epoch {}", self.epoch),
+        }
+    }
 }
 
 /// A master that the pointer names.

@@ -1,14 +1,45 @@
 //! `rolecall epoch`: shows what is remembered of former masters, and lets an operator begin anew.
 
 use crate::{
+    For,
     arguments::{Epoch, EpochOrder},
-    refuse,
+    program, refuse,
 };
 use config::Environment;
 use daemon::exit::Exit;
+use register::{RegisterConfig, RegisterFlags, pointer};
+use std::time::Duration;
 
-/// The file tells whose memory it is: that of `render` lies beside each rendered file.
+/// Each question to Consul has a limit of its own; this one is for somebody who waits at a terminal.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The file tells whose memory it is: that of `render` lies beside each rendered file, that of `register` in Consul.
 pub fn epoch(order: &Epoch, env: &Environment) -> Exit {
+    match program(&order.config) {
+        Ok(For::Register) => of_register(order, env),
+        Ok(For::Render) => of_render(order, env),
+        Err(mistakes) => refuse(&mistakes),
+    }
+}
+
+fn of_register(order: &Epoch, env: &Environment) -> Exit {
+    let config = match RegisterConfig::load(&order.config, env, &RegisterFlags::default()) {
+        Ok(config) => config,
+        Err(mistakes) => return refuse(&mistakes),
+    };
+    let (service, reset) = (order.service.clone(), order.order == EpochOrder::Reset);
+    daemon::run(LIMIT, async move |_| {
+        match pointer::order::obey(&config, service.as_deref(), reset, |text| println!("{text}")).await {
+            Ok(()) => Exit::Done,
+            Err(error) => {
+                eprintln!("{error}");
+                Exit::Failed
+            }
+        }
+    })
+}
+
+fn of_render(order: &Epoch, env: &Environment) -> Exit {
     let loaded = match render::load(&order.config, env.clone(), &render::Flags::default()) {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
