@@ -59,6 +59,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
             "quality.rs",
             "role.rs",
             "role/ballot.rs",
+            "role/evidence.rs",
             "role/own_word.rs",
             "sentinel/hello.rs",
             "sentinel/mod.rs",
