@@ -207,12 +207,11 @@ impl Target {
         }
     }
 
-    /// Goes on where an earlier run was interrupted, or HAProxy was not there to be told. A worker that started
-    /// after the file was put in place has read it.
+    /// Goes on where an earlier run was interrupted, or HAProxy was not there to be told: it may have read the file
+    /// since.
     async fn finish(&self, marks: &mut Marks) -> Result<Done, Trouble> {
         if let Reader::Haproxy { master, .. } = &self.reader
-            && let (Some(started), Some(placed)) = (master.started().await, self.destination.placed())
-            && started > placed
+            && self.destination.is_read_by(master.started().await)
         {
             self.destination.settle()?;
             return Ok(Done::Unchanged);

@@ -145,9 +145,24 @@ impl Destination {
 
     /// When the present file was put in place, in whole seconds of Unix time: of its times, only that of the
     /// last change of the inode is touched by a rename.
-    #[must_use]
-    pub fn placed(&self) -> Option<u64> {
+    fn placed(&self) -> Option<u64> {
         fs::metadata(&self.path).ok()?.ctime().try_into().ok()
+    }
+
+    /// Whether a process has read the present file that started then, in whole seconds of Unix time, and reads it at
+    /// its start. In the second of the placing it may have read the file of before, unless there was none.
+    #[must_use]
+    pub fn is_read_by(&self, started: Option<u64>) -> bool {
+        let (Some(started), Some(placed)) = (started, self.placed()) else { return false };
+        started > placed || (started == placed && self.is_first())
+    }
+
+    /// Whether the present file is the first one: what says that there was none before was made after this file was
+    /// written, and before another one could be.
+    fn is_first(&self) -> bool {
+        let none = fs::metadata(previous(&self.target())).ok().filter(|none| none.len() == 0);
+        let (Some(none), Ok(file)) = (none, fs::metadata(&self.path)) else { return false };
+        matches!((file.modified(), none.modified()), (Ok(file), Ok(none)) if file < none)
     }
 
     /// The file behind symbolic links: a link stays a link.
@@ -270,7 +285,8 @@ mod tests {
         let long_ago = UNIX_EPOCH + Duration::from_secs(1000);
         File::options().write(true).open(staged.path()).unwrap().set_modified(long_ago).unwrap();
         staged.swap().unwrap();
-        assert!(destination.placed() > Some(1_700_000_000), "{:?}", destination.placed());
+        let placed = destination.placed().unwrap();
+        assert!(placed > 1_700_000_000, "{placed}");
 
         for name in [".h.cfg.staged-aB3xY9", ".h.cfg.staged-notes", "other.staged-aB3xY9"] {
             fs::write(folder.path().join(name), "left").unwrap();
@@ -278,6 +294,32 @@ mod tests {
         drop(destination.stage(b"two").unwrap());
         let expected = [".h.cfg.previous", ".h.cfg.staged-notes", "h.cfg", "other.staged-aB3xY9"];
         assert_eq!(names(folder.path()), expected);
+    }
+
+    #[test]
+    fn who_started_in_the_second_of_the_placing_has_read_the_first_file_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let destination = Destination::new(folder.path().join("h.cfg"), None, false);
+        assert!(!destination.is_read_by(Some(u64::MAX)), "there is no file");
+        let reads = |starts: [i64; 3]| {
+            let placed = destination.placed().unwrap();
+            starts.map(|after| destination.is_read_by(placed.checked_add_signed(after)))
+        };
+        // Before and after what says that there was none before.
+        let write_at = |text: &[u8], seconds| {
+            let staged = destination.stage(text).unwrap();
+            let at = UNIX_EPOCH + Duration::from_secs(seconds);
+            File::options().write(true).open(staged.path()).unwrap().set_modified(at).unwrap();
+            staged.swap().unwrap();
+        };
+        write_at(b"one", 1_000);
+        assert_eq!(reads([-1, 0, 1]), [false, true, true]);
+        assert!(!destination.is_read_by(None));
+        write_at(b"two", 4_000_000_000);
+        assert_eq!(reads([-1, 0, 1]), [false, false, true], "the first one may have been read");
+        destination.settle().unwrap();
+        write(&destination, "three");
+        assert_eq!(reads([-1, 0, 1]), [false, false, true]);
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl Helm {
             return Some(text);
         }
         self.live = None;
-        let read = !self.destination.is_pending() || look.started > self.destination.placed();
+        let read = !self.destination.is_pending() || self.destination.is_read_by(look.started);
         read.then(|| file.to_owned())
     }
 

@@ -35,6 +35,11 @@ const RELOAD: Duration = check::LIMIT;
 /// 2.6 replaces its master at each reload and is away for about 80 ms (measured).
 const AWAY: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(5);
+/// Since 3.1 the master is there before its first worker is, and never answers what that one was asked too early
+/// (measured on 3.2.26); at other times it takes a millisecond.
+const ANSWER: Duration = Duration::from_millis(100);
+/// Since 3.1 the master answers so until the worker that it began last serves, the first one too.
+const BUSY: &str = "Another reload is still in progress";
 
 impl Master {
     /// What runs.
@@ -58,32 +63,37 @@ impl Master {
 
     /// Reloads and waits for the result, in each version's way: since 2.7 the master answers when the new worker
     /// is ready; before, it answers nothing and its count of reloads tells. Somebody else's reload may come
-    /// between: then the master is away for a moment, and is told again.
+    /// between, or HAProxy still starts: then the master is away for a moment, or busy, and is told again.
     pub async fn reload(&self) -> Reload {
-        let until = Instant::now() + AWAY;
+        let begun = Instant::now();
         loop {
             match self.try_reload().await {
-                Reload::NotRunning if Instant::now() < until => sleep(STEP).await,
-                result => return result,
+                Some(Reload::NotRunning) if begun.elapsed() < AWAY => {}
+                Some(result) => return result,
+                None if begun.elapsed() < RELOAD => {}
+                None => return Reload::Unreachable(format!("another reload did not end within {RELOAD:?}")),
             }
+            sleep(STEP).await;
         }
     }
 
-    async fn try_reload(&self) -> Reload {
+    /// `None` while HAProxy is busy with another reload.
+    async fn try_reload(&self) -> Option<Reload> {
         let told = async {
             let before = self.look().await?;
             Ok((before, self.socket.ask_within("reload", RELOAD).await?))
         };
         let (before, said) = match told.await {
             Ok(told) => told,
-            Err(SocketError::Nobody(_)) => return Reload::NotRunning,
-            Err(error) => return Reload::Unreachable(error.to_string()),
+            Err(SocketError::Nobody(_)) => return Some(Reload::NotRunning),
+            Err(error) => return Some(Reload::Unreachable(error.to_string())),
         };
-        match said.trim().split_once('\n').map_or((said.trim(), ""), |(first, log)| (first, log)) {
+        Some(match said.trim().split_once('\n').map_or((said.trim(), ""), |(first, log)| (first, log)) {
             ("Success=1", _) => Reload::Done,
+            ("Success=0", log) if log.contains(BUSY) => return None,
             ("Success=0", log) => Reload::Failed(one_line(log)),
             _ => self.result(&before, &said).await,
-        }
+        })
     }
 
     async fn result(&self, before: &Processes, said: &str) -> Reload {
@@ -127,10 +137,19 @@ impl Master {
         _ = timeout(AWAY, seen).await;
     }
 
-    /// When the present worker started, in whole seconds of Unix time.
+    /// When the present worker started, in whole seconds of Unix time. One that starts itself is waited for.
     pub async fn started(&self) -> Option<u64> {
-        let answer = self.socket.ask_within("@1 show info", AWAY).await.ok()?;
-        info(&answer, "Start_time_sec")?.parse().ok()
+        let until = Instant::now() + AWAY;
+        loop {
+            match self.socket.ask_within("@1 show info", ANSWER).await {
+                Ok(said) if info(&said, "Start_time_sec").is_some() => {
+                    return info(&said, "Start_time_sec")?.parse().ok();
+                }
+                Err(SocketError::Nobody(_)) => return None,
+                _ if Instant::now() >= until => return None,
+                _ => sleep(STEP).await,
+            }
+        }
     }
 }
 
@@ -178,6 +197,15 @@ mod tests {
             (vec![Some(BEFORE), None, Some(BEFORE), Some(""), Some(AFTER)], Reload::Done),
             (vec![Some(BEFORE), Some("Success=1\n--\n")], Reload::Done),
             (vec![Some(BEFORE), Some("Success=0\n--\nwhy\n")], Reload::Failed("why".into())),
+            (
+                vec![
+                    Some(BEFORE),
+                    Some("Success=0\n--\nAnother reload is still in progress.\n"),
+                    Some(AFTER),
+                    Some("Success=1\n--\n"),
+                ],
+                Reload::Done,
+            ),
             (vec![Some(BEFORE), Some("denied"), Some(BEFORE)], Reload::Unreachable("denied".into())),
         ] {
             let folder = tempfile::tempdir().unwrap();
