@@ -4,7 +4,7 @@ use crate::{
     again::Again,
     apply::{Done, Marks, Placed, Prepared, Target, Trouble},
     facts::Facts,
-    haproxy::{outline::outline, steward::Applied},
+    haproxy::steward::Applied,
     ledger::{Followed, Ledger},
     questions::Asks,
     quiet::{Patience, Quiet},
@@ -273,8 +273,9 @@ impl Keeper {
         let Some(helm) = &mut self.helm else { return Ok(Course::Settled) };
         let course = helm.steer(text, again, marks).await?;
         if course.told() {
+            let cutting = helm.cutting(text);
             self.applied.send_modify(|applied| {
-                applied.cutting.extend(outline(text).cutting().iter().cloned());
+                applied.cutting.extend(cutting);
                 applied.steered += 1;
             });
         }
@@ -299,6 +300,11 @@ impl Keeper {
         marks: &mut Marks,
     ) -> Result<Done, Trouble> {
         let placed = Target::place(prepared, marks)?;
+        if let (Some(helm), Course::Same) = (&mut self.helm, course) {
+            helm.settle();
+            marks.applied = marks.renamed;
+            return Ok(Done::Written);
+        }
         if let (Some(helm), Course::Steered { orders, .. }) = (&mut self.helm, course)
             && helm.confirms(course).await
         {
@@ -362,9 +368,10 @@ impl Keeper {
         if done != Done::Unchanged {
             self.tell_readers();
         }
+        let cutting = self.helm.as_mut().map(|helm| helm.cutting(text)).unwrap_or_default();
         self.applied.send_if_modified(|applied| {
             let before = applied.clone();
-            applied.cutting.extend(outline(text).cutting().iter().cloned());
+            applied.cutting.extend(cutting);
             applied.reloads += u64::from(done == Done::Reloaded);
             *applied != before
         });

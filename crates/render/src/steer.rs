@@ -15,12 +15,11 @@ use crate::{
         contents::{contents, read_at},
         master::Master,
         order::Order,
-        outline,
-        running::Running,
+        outline::{self, Recent},
         runtime::{Look, Runtime},
         sessions::{Server, idle},
         socket::SocketError,
-        verdict::{Configuration, Drift, Files, Verdict, drift, verdict},
+        verdict::{Configuration, Drift, Files, Verdict, drift, refusal, says_the_same, verdict},
     },
 };
 use daemon::clock::unix_millis;
@@ -62,6 +61,8 @@ pub struct Helm {
     least: usize,
     /// What the servers were that were steered out of use in a worker, and may still be there.
     left: (u32, BTreeMap<Server, Vec<String>>),
+    /// The texts that were compared last.
+    recent: Recent,
 }
 
 /// What was done about a text before its check, and what is left to do.
@@ -69,6 +70,8 @@ pub struct Helm {
 pub enum Course {
     /// The file already has it.
     Settled,
+    /// It says the same as the file, which is in use: whatever runs, there is nothing to tell.
+    Same,
     /// The worker runs it; the file is to be written.
     Steered {
         /// The worker.
@@ -114,7 +117,7 @@ impl Course {
     #[must_use]
     pub fn told(&self) -> bool {
         match self {
-            Course::Settled => false,
+            Course::Settled | Course::Same => false,
             Course::Steered { orders, .. } => *orders > 0,
             Course::Reload { ahead, .. } => !ahead.is_empty(),
         }
@@ -151,6 +154,7 @@ impl Helm {
             before: Files::new(),
             least,
             left: Default::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -164,14 +168,19 @@ impl Helm {
     /// Steers towards a text as far as orders can. One that failed before (`again`) is checked before anything is
     /// told: it must not cut off clients each time.
     pub async fn steer(&mut self, text: &str, again: bool, marks: &mut Marks) -> Result<Course, Trouble> {
-        let next = configuration(text);
-        if let Verdict::Refuse(why) = verdict(&next, &next, &Running::default(), &Capabilities::default()) {
+        let next = self.configuration(text);
+        if let Some(why) = refusal(&next.outline) {
             return Err(Trouble::Refused(why));
         }
         let Some(file) = self.file()? else { return Ok(Course::reload("there was no file before")) };
         self.enough(&file, &next)?;
-        if file == text && self.live.is_none() && !self.other_files(&next) {
-            return Ok(Course::Settled);
+        if self.live.is_none() && !self.other_files(&next) {
+            if file == text {
+                return Ok(Course::Settled);
+            }
+            if !self.destination.is_pending() && self.says_the_same(&file, &next) {
+                return Ok(Course::Same);
+            }
         }
         let (runtime, look) = match Runtime::find(&self.master).await {
             Ok(found) => found,
@@ -183,8 +192,8 @@ impl Helm {
             return Ok(self.ahead(&runtime, why.into(), (&file, text), &look, again, marks).await);
         };
         let can = can(&look);
-        let mut live = Configuration::new(&before);
-        live.files = self.knows(&live.outline, &look);
+        let outline = self.recent.outline(&before);
+        let live = Configuration { files: self.knows(&outline, &look), outline };
         let why = match verdict(&live, &next, &look.running, &can) {
             Verdict::Same => {
                 self.files = Some((look.pid, next.files));
@@ -195,7 +204,7 @@ impl Helm {
             Verdict::Steer(orders) => match self.order(&runtime, &orders, &next, &look, &can).await {
                 Ok(leaving) => {
                     marks.steered = Some(unix_millis());
-                    self.remember(look.pid, &configuration(&before), &next, &can);
+                    self.remember(look.pid, &live, &next, &can);
                     self.live = Some((look.pid, text.to_owned()));
                     self.files = Some((look.pid, next.files));
                     return Ok(Course::Steered { pid: look.pid, orders: orders.len(), leaving, before });
@@ -222,12 +231,35 @@ impl Helm {
         })
     }
 
+    /// A text with the files that it names, as they are now.
+    fn configuration(&mut self, text: &str) -> Configuration {
+        let outline = self.recent.outline(text);
+        Configuration { files: contents(&outline), outline }
+    }
+
+    /// Whether a text says what the file says. It is not known if the file names others whose content no worker was
+    /// looked at for.
+    fn says_the_same(&mut self, file: &str, next: &Configuration) -> bool {
+        let outline = self.recent.outline(file);
+        let files = self.files.as_ref().map(|(_, files)| files.clone());
+        let known = files.is_some() || next.files.is_empty();
+        known && says_the_same(&Configuration { outline, files: files.unwrap_or_default() }, next)
+    }
+
+    /// The proxies of a text whose sessions are cut.
+    pub fn cutting(&mut self, text: &str) -> BTreeSet<String> {
+        self.recent.outline(text).cutting().clone()
+    }
+
     /// An upstream that empties is more often a mistake than the truth.
-    fn enough(&self, file: &str, next: &Configuration) -> Result<(), Trouble> {
+    fn enough(&mut self, file: &str, next: &Configuration) -> Result<(), Trouble> {
+        if self.least == 0 {
+            return Ok(());
+        }
         let counts = |outline: &outline::Outline| -> BTreeMap<String, usize> {
             outline.proxies().iter().map(|(name, proxy)| (name.clone(), proxy.servers.len())).collect()
         };
-        let had = counts(&Configuration::new(file).outline);
+        let had = counts(&self.recent.outline(file));
         let few = counts(&next.outline)
             .into_iter()
             .find(|(name, has)| *has < self.least && had.get(name).is_some_and(|had| *had >= self.least));
@@ -332,7 +364,7 @@ impl Helm {
         marks: &mut Marks,
     ) -> Course {
         let mut ahead = std::mem::take(&mut self.ahead);
-        let leaving = leaving(&look.servers, live, next);
+        let leaving = leaving(&look.servers, &self.recent.outline(live), &self.recent.outline(next));
         if again || leaving.is_empty() {
             return Course::Reload { why, ahead };
         }
@@ -383,8 +415,8 @@ impl Helm {
 
     async fn steer_back(&mut self, from: &str, to: &str) -> Result<(), String> {
         let (runtime, look) = Runtime::find(&self.master).await.map_err(|error| error.to_string())?;
-        let (can, to) = (can(&look), configuration(to));
-        match verdict(&configuration(from), &to, &look.running, &can) {
+        let (can, from, to) = (can(&look), self.configuration(from), self.configuration(to));
+        match verdict(&from, &to, &look.running, &can) {
             Verdict::Same => {}
             Verdict::Steer(orders) => _ = self.order(&runtime, &orders, &to, &look, &can).await?,
             Verdict::Reload(why) | Verdict::Refuse(why) => return Err(why),
@@ -402,7 +434,8 @@ impl Helm {
         self.settle()
     }
 
-    fn settle(&mut self) -> bool {
+    /// The file is in use as it stands.
+    pub fn settle(&mut self) -> bool {
         self.live = None;
         self.destination.settle().map_err(|error| self.warn(&error)).is_ok()
     }
@@ -415,7 +448,7 @@ impl Helm {
             return None;
         }
         let (runtime, look) = Runtime::find(&self.master).await.ok()?;
-        let (can, want) = (can(&look), configuration(&file));
+        let (can, want) = (can(&look), self.configuration(&file));
         let drift = drift(&look.running, &want.outline, &can);
         let servers = Arc::new(compared(&look.running, &want.outline, &drift));
         let (left, wrong): (Vec<Drift>, _) = drift
@@ -447,13 +480,6 @@ impl Helm {
         let destination = self.destination.path().display().to_string();
         tracing::warn!(destination, "steering HAProxy: {why}");
     }
-}
-
-/// A text with the files that it names, as they are now.
-fn configuration(text: &str) -> Configuration {
-    let mut configuration = Configuration::new(text);
-    configuration.files = contents(&configuration.outline);
-    configuration
 }
 
 /// What the version can do; one that cannot be read is taken for the oldest that is known.

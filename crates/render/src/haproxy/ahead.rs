@@ -2,23 +2,17 @@
 //! its clients are cut off, before the check and the reload take their 100 ms.
 
 use super::{
-    outline::outline,
+    outline::Outline,
     sessions::{Seen, Server, Servers, departed},
     stated::stated,
 };
 use std::collections::BTreeMap;
 
-/// Whether `next` takes a server out of `live` whose sessions must not outlive it.
-#[must_use]
-pub fn takes_out(live: &str, next: &str) -> bool {
-    stated(live).is_some_and(|stated| !leaving(&stated.servers, live, next).is_empty())
-}
-
 /// The servers in service in a worker that `next` takes out of a proxy whose sessions `live`, or `next`, wants cut.
 #[must_use]
-pub fn leaving(worker: &Servers, live: &str, next: &str) -> BTreeMap<Server, Seen> {
-    let Some(stated) = stated(next) else { return BTreeMap::new() };
-    let cutting = &(outline(live).cutting() | outline(next).cutting()) - &stated.opaque;
+pub fn leaving(worker: &Servers, live: &Outline, next: &Outline) -> BTreeMap<Server, Seen> {
+    let Some(stated) = stated(&next.to_string()) else { return BTreeMap::new() };
+    let cutting = &(live.cutting() | next.cutting()) - &stated.opaque;
     let gone = departed(worker, &stated.servers, &cutting);
     let leaves = |server: &Server, seen: &Seen| gone.contains(server) && !seen.is_out();
     worker.iter().filter(|(server, seen)| leaves(server, seen)).map(|(s, seen)| (s.clone(), *seen)).collect()
@@ -26,7 +20,12 @@ pub fn leaving(worker: &Servers, live: &str, next: &str) -> BTreeMap<Server, See
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::outline::outline, *};
+
+    /// What a worker that runs `live` has to let go.
+    fn goes(live: &str, next: &str) -> BTreeMap<Server, Seen> {
+        leaving(&stated(live).unwrap().servers, &outline(live), &outline(next))
+    }
 
     const CUTS: &str = "backend m\n default-server on-marked-down shutdown-sessions\n";
 
@@ -43,10 +42,10 @@ mod tests {
             (format!("{CUTS} server c host:1\n"), false),
             (format!("{CUTS} server-template a 1-3 10.0.0.3:1\n"), false),
         ] {
-            assert_eq!(takes_out(&live, &next), expected, "{next}");
+            assert_eq!(!goes(&live, &next).is_empty(), expected, "{next}");
         }
         let out = Seen { address: "10.0.0.1:1".parse().ok(), admin: 1 };
         let worker = BTreeMap::from([(("m".to_owned(), "a".to_owned()), out)]);
-        assert!(leaving(&worker, &live, CUTS).is_empty(), "it is out already");
+        assert!(leaving(&worker, &outline(&live), &outline(CUTS)).is_empty(), "it is out already");
     }
 }

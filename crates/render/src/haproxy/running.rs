@@ -52,26 +52,32 @@ const ENABLED: u32 = 0x04;
 pub fn running(show_servers_state: &str) -> Option<Running> {
     let mut lines = show_servers_state.lines().skip_while(|line| !line.starts_with("# be_id "));
     let columns: Vec<&str> = lines.next()?.split_whitespace().skip(1).collect();
+    let at = |name: &str| columns.iter().position(|column| *column == name);
+    let [proxy, name, id, ip, port] = ["be_name", "srv_name", "srv_id", "srv_addr", "srv_port"].map(at);
+    let [admin, weight, check, agent] =
+        ["srv_admin_state", "srv_uweight", "srv_check_state", "srv_agent_state"].map(at);
     let mut running = Running::default();
+    let mut fields: Vec<&str> = vec![];
     for line in lines {
-        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.clear();
+        fields.extend(line.split_whitespace());
         if fields.is_empty() || line.starts_with('#') {
             continue;
         }
-        let field = |name: &str| fields.get(columns.iter().position(|column| *column == name)?).copied();
-        let enabled = |name: &str| Some(field(name)?.parse::<u32>().ok()? & ENABLED != 0);
-        let admin: u32 = field("srv_admin_state")?.parse().ok()?;
-        let server = (field("be_name")?.to_owned(), field("srv_name")?.to_owned());
+        let field = |at: Option<usize>| fields.get(at?).copied();
+        let enabled = |at: Option<usize>| Some(field(at)?.parse::<u32>().ok()? & ENABLED != 0);
+        let admin: u32 = field(admin)?.parse().ok()?;
+        let server = (field(proxy)?.to_owned(), field(name)?.to_owned());
         let runs = Runs {
-            id: field("srv_id")?.parse().ok()?,
+            id: field(id)?.parse().ok()?,
             place: running.servers.len(),
-            ip: field("srv_addr")?.parse().ok(),
-            port: field("srv_port")?.parse().ok()?,
+            ip: field(ip)?.parse().ok(),
+            port: field(port)?.parse().ok()?,
             maint: admin & MAINT != 0,
             drain: admin & DRAIN != 0,
-            weight: field("srv_uweight")?.parse().ok()?,
-            checks: enabled("srv_check_state")?,
-            agent: enabled("srv_agent_state")?,
+            weight: field(weight)?.parse().ok()?,
+            checks: enabled(check)?,
+            agent: enabled(agent)?,
         };
         running.servers.insert(server, runs);
     }
@@ -111,6 +117,7 @@ impl Running {
 
     /// The servers of a backend.
     pub(super) fn of(&self, proxy: &str) -> impl Iterator<Item = (&Server, &Runs)> {
-        self.servers.iter().filter(move |(server, _)| server.0 == proxy)
+        let first = (proxy.to_owned(), String::new());
+        self.servers.range(first..).take_while(move |(server, _)| server.0 == proxy)
     }
 }

@@ -6,6 +6,7 @@ mod address;
 mod files;
 mod keywords;
 mod proxies;
+mod recent;
 pub(super) mod sections;
 mod server;
 mod words;
@@ -13,6 +14,7 @@ mod words;
 pub use address::Address;
 pub use files::{Named, Use};
 pub use proxies::{Algorithm, Proxy};
+pub use recent::Recent;
 pub use server::{Server, Setting};
 
 use sections::{Line, Section};

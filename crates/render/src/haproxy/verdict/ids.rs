@@ -54,10 +54,16 @@ fn exact(next: &Proxy, running: &Running) -> Result<BTreeMap<String, u32>, Strin
 /// Only the order of ids counts: `balance first` takes the lowest that has room.
 fn rising(next: &Proxy, running: &Running) -> Result<BTreeMap<String, u32>, String> {
     let taken = running.ids(&next.name);
+    let has: Vec<Option<u32>> = next.servers.iter().map(|s| known(next, running, &s.name)).collect();
+    // Of those from each place on, the first that runs.
+    let mut limits = has.clone();
+    for place in (1..limits.len()).rev() {
+        limits[place - 1] = limits[place - 1].or(limits[place]);
+    }
     let mut ids = BTreeMap::new();
     let mut last = 0;
-    for (place, server) in next.servers.iter().enumerate() {
-        if let Some(id) = known(next, running, &server.name) {
+    for ((server, has), limit) in next.servers.iter().zip(has).zip(limits) {
+        if let Some(id) = has {
             if id <= last {
                 return Err(format!(
                     "{} stands elsewhere, and `balance first` goes by the order",
@@ -67,7 +73,6 @@ fn rising(next: &Proxy, running: &Running) -> Result<BTreeMap<String, u32>, Stri
             last = id;
             continue;
         }
-        let limit = next.servers[place..].iter().find_map(|later| known(next, running, &later.name));
         let free = match limit {
             Some(limit) => (last + 1..limit).find(|id| !taken.contains(id)),
             // What leaves may still hold any of the taken ones.

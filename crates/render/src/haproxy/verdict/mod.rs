@@ -13,6 +13,7 @@ mod steps;
 mod tests;
 
 pub use drift::{Drift, drift};
+pub use refuse::refusal;
 
 use super::{
     capability::Capabilities,
@@ -20,13 +21,13 @@ use super::{
     outline::{Outline, outline},
     running::Running,
 };
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// A configuration with the content of the files that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
     /// The text, read.
-    pub outline: Outline,
+    pub outline: Arc<Outline>,
     /// What the files hold. One that is not here is not compared.
     pub files: Files,
 }
@@ -52,7 +53,7 @@ impl Configuration {
     /// Of a text alone.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Configuration { outline: outline(text), files: Files::new() }
+        Configuration { outline: Arc::new(outline(text)), files: Files::new() }
     }
 }
 
@@ -88,7 +89,7 @@ impl fmt::Display for Verdict {
 /// answer, [`Running::fresh`] of the live text comes close.
 #[must_use]
 pub fn verdict(live: &Configuration, next: &Configuration, running: &Running, can: &Capabilities) -> Verdict {
-    if let Some(why) = refuse::why(&next.outline) {
+    if let Some(why) = refusal(&next.outline) {
         return Verdict::Refuse(why);
     }
     match orders(live, next, running, can) {
@@ -99,6 +100,14 @@ pub fn verdict(live: &Configuration, next: &Configuration, running: &Running, ca
         },
         Err(why) => Verdict::Reload(why),
     }
+}
+
+/// Whether the next configuration says the same as the live one: then there is nothing to tell, whatever runs.
+#[must_use]
+pub fn says_the_same(live: &Configuration, next: &Configuration) -> bool {
+    skeleton::compare(&live.outline, &next.outline).is_ok()
+        && servers::same(&live.outline, &next.outline)
+        && contents::orders(live, next).is_ok_and(|orders| orders.is_empty())
 }
 
 fn orders(

@@ -3,7 +3,8 @@
 use crate::haproxy::outline::{Address, Outline};
 
 /// Why a text is not to be used; `None` when nothing speaks against it.
-pub(super) fn why(next: &Outline) -> Option<String> {
+#[must_use]
+pub fn refusal(next: &Outline) -> Option<String> {
     let lines = || next.sections().iter().flat_map(|section| &section.lines);
     if !lines().any(|line| line.speaks()) {
         return Some("the text is empty; HAProxy would take it and close every port".into());

@@ -11,7 +11,10 @@ use crate::haproxy::{
     running::{Running, Runs},
     sessions::Server as Name,
 };
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 /// What has to be done in all backends.
 pub(super) fn steps(
@@ -21,19 +24,37 @@ pub(super) fn steps(
     can: &Capabilities,
 ) -> Result<Steps, String> {
     let mut steps = Steps::default();
-    let matter = next.mentions("srv_id");
+    let (matter, known) = (next.mentions("srv_id"), live.files());
+    let loaded = |path: &str| known.contains_key(path);
     for (name, is) in next.proxies() {
         let Some(was) = live.proxies().get(name) else { continue };
-        let known = live.files();
-        let loaded = |path: &str| known.contains_key(path);
-        Backend { was, is, running, can, matter, loaded: &loaded }.plan(&mut steps)?;
+        let (texts, runs) = (by_name(was), running.of(name).map(|(name, runs)| (name.1.as_str(), runs)));
+        let runs = runs.collect();
+        Backend { was, is, texts, runs, running, can, matter, loaded: &loaded }.plan(&mut steps)?;
     }
     Ok(steps)
 }
 
+/// Whether both say the same of all servers.
+pub(super) fn same(one: &Outline, other: &Outline) -> bool {
+    one.servers().map(said).eq(other.servers().map(said))
+}
+
+/// What a server is, wherever its line stands.
+fn said(server: &Server) -> (&str, &str, &Address, Option<u32>, &[Setting]) {
+    (&server.proxy, &server.name, &server.address, server.id, &server.settings)
+}
+
+fn by_name(proxy: &Proxy) -> BTreeMap<&str, &Server> {
+    proxy.servers.iter().map(|server| (server.name.as_str(), server)).collect()
+}
+
+/// A backend of both texts. A thousand servers may change at once: each is looked up by its name.
 struct Backend<'a> {
     was: &'a Proxy,
     is: &'a Proxy,
+    texts: BTreeMap<&'a str, &'a Server>,
+    runs: BTreeMap<&'a str, &'a Runs>,
     running: &'a Running,
     can: &'a Capabilities,
     matter: bool,
@@ -95,11 +116,11 @@ impl Backend<'_> {
     }
 
     fn text(&self, name: &str) -> Option<&Server> {
-        self.was.servers.iter().find(|server| server.name == name)
+        self.texts.get(name).copied()
     }
 
     fn runs(&self, name: &str) -> Option<&Runs> {
-        self.running.servers.get(&self.name(name))
+        self.runs.get(name).copied()
     }
 
     fn comes(&self, server: &Server) -> bool {
@@ -109,16 +130,16 @@ impl Backend<'_> {
     /// Those that run and are not in the next text. Where not every line is understood, only those that the live
     /// text has.
     fn leaving(&self) -> Vec<String> {
-        let stays = |name: &str| self.is.servers.iter().any(|server| server.name == name);
+        let stay = by_name(self.is);
         let known = |name: &str| (self.was.whole && self.is.whole) || self.text(name).is_some();
-        let mut leaving: Vec<(&Runs, &Name)> = self
-            .running
-            .of(&self.is.name)
-            .filter(|(name, _)| !stays(&name.1) && known(&name.1))
-            .map(|(name, runs)| (runs, name))
+        let mut leaving: Vec<(&str, &Runs)> = self
+            .runs
+            .iter()
+            .map(|(name, runs)| (*name, *runs))
+            .filter(|(name, _)| !stay.contains_key(name) && known(name))
             .collect();
-        leaving.sort_by_key(|(runs, _)| runs.place);
-        leaving.into_iter().map(|(_, name)| name.1.clone()).collect()
+        leaving.sort_by_key(|(_, runs)| runs.place);
+        leaving.into_iter().map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Whether servers can come, go and change places at all.
@@ -143,17 +164,11 @@ impl Backend<'_> {
         if !self.is.one_backup {
             return Ok(());
         }
-        let backups = || self.is.servers.iter().filter(|server| server.says("backup"));
-        let fresh = |server: &Server| added.iter().any(|new| new.name == server.name);
-        let places: Vec<usize> = backups()
-            .map(|server| {
-                if fresh(server) {
-                    usize::MAX
-                } else {
-                    self.runs(&server.name).map_or(usize::MAX, |r| r.place)
-                }
-            })
-            .collect();
+        let backups = self.is.servers.iter().filter(|server| server.says("backup"));
+        let added: BTreeSet<&str> = added.iter().map(|server| server.name.as_str()).collect();
+        let stood =
+            |server: &Server| self.runs(&server.name).filter(|_| !added.contains(server.name.as_str()));
+        let places = backups.map(|server| stood(server).map_or(usize::MAX, |runs| runs.place));
         if places.is_sorted() {
             return Ok(());
         }
@@ -249,11 +264,10 @@ impl Backend<'_> {
     }
 
     fn same_settings(&self, text: &Server, next: &Server) -> Result<(), String> {
-        let about = |server: &Server| -> BTreeMap<String, Setting> {
-            let fixed = server.settings.iter().filter(|setting| setting.is_fixed());
-            fixed.map(|setting| (setting.matter().to_owned(), setting.clone())).collect()
-        };
-        let (had, has) = (about(text), about(next));
+        if text.settings == next.settings {
+            return Ok(());
+        }
+        let (had, has) = (fixed(text), fixed(next));
         let differs = had.keys().chain(has.keys()).find(|matter| had.get(*matter) != has.get(*matter));
         differs.map_or(Ok(()), |matter| Err(format!("{}: its `{matter}` changed", at(next))))
     }
@@ -354,6 +368,12 @@ fn maxconn(text: &Server, next: &Server) -> Result<Option<u32>, String> {
         Some(most) if !next.says("minconn") => Ok(Some(most)),
         _ => Err(format!("{}: its `maxconn` changed, and `minconn` goes by it", at(next))),
     }
+}
+
+/// What cannot be changed at run time, by what it is about.
+fn fixed(server: &Server) -> BTreeMap<&str, &Setting> {
+    let fixed = server.settings.iter().filter(|setting| setting.is_fixed());
+    fixed.map(|setting| (setting.matter(), setting)).collect()
 }
 
 /// How a server is called in a reason.

@@ -49,17 +49,12 @@ fn same(one: Option<&Line>, other: Option<&Line>) -> bool {
 }
 
 fn within(was: &Section, is: &Section) -> Result<(), String> {
-    let rest = |section: &'_ Section| -> Vec<Line> {
-        section.body().iter().filter(|line| line.speaks() && !line.server).cloned().collect()
-    };
     let (had, has) = (rest(was), rest(is));
-    let Some(index) = (0..had.len().max(has.len())).find(|&index| !same(had.get(index), has.get(index)))
-    else {
-        return Ok(());
-    };
-    let holds = |lines: &[Line], line: &Line| lines.iter().any(|other| same(Some(other), Some(line)));
+    let differs = |index: &usize| !same(had.get(*index).copied(), has.get(*index).copied());
+    let Some(index) = (0..had.len().max(has.len())).find(differs) else { return Ok(()) };
+    let holds = |lines: &[&Line], line: &Line| lines.iter().any(|other| same(Some(other), Some(line)));
     let title = is.title();
-    Err(match (had.get(index), has.get(index)) {
+    Err(match (had.get(index).copied(), has.get(index).copied()) {
         (_, Some(new)) if !holds(&had, new) => {
             let what = if had.get(index).is_some_and(|old| keyword(old) == keyword(new)) {
                 "changed"
@@ -73,6 +68,11 @@ fn within(was: &Section, is: &Section) -> Result<(), String> {
         (Some(old), None) => format!("{title}: `{}` stands there once less", keyword(old)),
         (None, None) => return Ok(()),
     })
+}
+
+/// The lines that only a reload can change.
+fn rest(section: &Section) -> Vec<&Line> {
+    section.body().iter().filter(|line| line.speaks() && !line.server).collect()
 }
 
 /// The words that say what a line is about, without its values.
