@@ -7,6 +7,7 @@ mod bad_files;
 mod bad_input;
 mod clocks;
 mod cut_off;
+mod demoted;
 mod denied;
 mod doctor;
 mod drained;

@@ -76,6 +76,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
             "haproxy/ahead.rs",
             "haproxy/capability.rs",
             "haproxy/compared.rs",
+            "haproxy/demote.rs",
             "haproxy/order.rs",
             "haproxy/outline",
             "haproxy/processes.rs",

@@ -3,7 +3,7 @@
 use crate::{
     command::AfterWrite,
     files::Destination,
-    haproxy::socket::Socket,
+    haproxy::{demote::Demote, socket::Socket},
     quiet::Patience,
     steer::Policy,
     template::{Dialect, Language},
@@ -71,6 +71,8 @@ pub struct HaproxyConfig {
     pub reload_interval: Duration,
     /// A backend that had so many servers never gets fewer.
     pub min_instances: usize,
+    /// What becomes of sessions to a server that leaves a proxy that cuts.
+    pub on_demote: Demote,
     /// How many old workers may live on; `None` for any number.
     pub max_old_workers: Option<usize>,
 }
@@ -259,6 +261,7 @@ impl TemplateConfig {
                 },
                 "reload_interval": show_duration(haproxy.reload_interval),
                 "min_instances": haproxy.min_instances,
+                "on_demote": haproxy.on_demote.to_string(),
                 "max_old_workers": haproxy.max_old_workers,
             })),
         })
@@ -280,6 +283,7 @@ impl HaproxyConfig {
             .integer("min_instances", 0..=100_000, mistakes)
             .and_then(|least| least.try_into().ok())
             .unwrap_or_default();
+        let on_demote = section.parsed("on_demote", str::parse, mistakes).unwrap_or_default();
         let max_old_workers =
             section.integer("max_old_workers", 0..=1_000, mistakes).and_then(|most| most.try_into().ok());
         section.finish(mistakes);
@@ -290,6 +294,7 @@ impl HaproxyConfig {
             reload,
             reload_interval,
             min_instances,
+            on_demote,
             max_old_workers,
         })
     }

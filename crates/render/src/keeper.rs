@@ -117,7 +117,10 @@ impl Keeper {
             let due = self.memory.due();
             tokio::select! {
                 // Asked to render once and told to leave before: the file is not what it should be.
-                () = leaving.signaled() => return if self.once { Exit::Failed } else { Exit::Done },
+                () = leaving.signaled() => {
+                    self.leave().await;
+                    return if self.once { Exit::Failed } else { Exit::Done };
+                }
                 heard = self.facts.changed() => match heard {
                     Ok(()) => self.hear(),
                     Err(_) => return Exit::Failed,
@@ -130,10 +133,17 @@ impl Keeper {
                         self.tell_readers();
                     }
                     if let Some(exit) = exit.filter(|_| self.once) {
+                        self.leave().await;
                         return exit;
                     }
                 }
             }
+        }
+    }
+
+    async fn leave(&mut self) {
+        if let Some(helm) = &mut self.helm {
+            helm.leave().await;
         }
     }
 

@@ -199,6 +199,7 @@ fn keeper(
                 haproxy.reload,
                 haproxy.reload_interval,
                 haproxy.min_instances,
+                haproxy.on_demote,
             )
         }),
         patience: template.wait,
@@ -222,6 +223,7 @@ fn steward(config: &RenderConfig, template: &TemplateConfig, keeper: &Keeper) ->
     Some(Steward {
         master: master(haproxy),
         most_old: haproxy.max_old_workers,
+        demote: haproxy.on_demote,
         applied: keeper.applied.subscribe(),
         runs: Arc::clone(&keeper.runs),
         report: keeper.report.clone(),

@@ -13,6 +13,8 @@ use crate::{
         check::CheckError,
         compared::{Compared, compared},
         contents::{contents, read_at},
+        demote::Demote,
+        going::LetGo,
         master::Master,
         order::Order,
         outline::{self, Recent},
@@ -63,6 +65,10 @@ pub struct Helm {
     left: (u32, BTreeMap<Server, Vec<String>>),
     /// The texts that were compared last.
     recent: Recent,
+    /// What becomes of sessions to servers that leave.
+    demote: Demote,
+    /// The servers whose sessions have some time left.
+    going: LetGo,
 }
 
 /// What was done about a text before its check, and what is left to do.
@@ -142,6 +148,7 @@ impl Helm {
         policy: Policy,
         interval: Duration,
         least: usize,
+        demote: Demote,
     ) -> Self {
         Helm {
             master,
@@ -155,6 +162,8 @@ impl Helm {
             least,
             left: Default::default(),
             recent: Recent::default(),
+            demote,
+            going: LetGo::default(),
         }
     }
 
@@ -201,16 +210,18 @@ impl Helm {
             }
             Verdict::Steer(_) if self.policy == Policy::Always => "reload = \"always\"".into(),
             Verdict::Steer(_) if again => "a try before it failed".into(),
-            Verdict::Steer(orders) => match self.order(&runtime, &orders, &next, &look, &can).await {
-                Ok(leaving) => {
-                    marks.steered = Some(unix_millis());
-                    self.remember(look.pid, &live, &next, &can);
-                    self.live = Some((look.pid, text.to_owned()));
-                    self.files = Some((look.pid, next.files));
-                    return Ok(Course::Steered { pid: look.pid, orders: orders.len(), leaving, before });
+            Verdict::Steer(orders) => {
+                match self.switch(&runtime, orders, (&live, &next), &look, &can).await {
+                    Ok((orders, leaving)) => {
+                        marks.steered = Some(unix_millis());
+                        self.remember(look.pid, &live, &next, &can);
+                        self.live = Some((look.pid, text.to_owned()));
+                        self.files = Some((look.pid, next.files));
+                        return Ok(Course::Steered { pid: look.pid, orders, leaving, before });
+                    }
+                    Err(why) => why,
                 }
-                Err(why) => why,
-            },
+            }
             Verdict::Reload(why) | Verdict::Refuse(why) => why,
         };
         self.before = next.files;
@@ -282,6 +293,26 @@ impl Helm {
         read.then(|| file.to_owned())
     }
 
+    /// Does what was decided, in the manner that was chosen for sessions: how many orders, and how many servers are
+    /// still there.
+    async fn switch(
+        &mut self,
+        runtime: &Runtime,
+        orders: Vec<Order>,
+        (live, next): (&Configuration, &Configuration),
+        look: &Look,
+        can: &Capabilities,
+    ) -> Result<(usize, usize), String> {
+        let (orders, going) = self.demote.soften(orders, &live.outline);
+        // Who comes back stays; who goes has its time from now on, and is not missed when it is read back.
+        let back: BTreeSet<Server> =
+            orders.iter().filter(|order| order.takes_in()).filter_map(Order::server).cloned().collect();
+        self.going.retain(|server| !back.contains(server));
+        self.going.add(&self.master, going, look.pid, self.demote.time());
+        let leaving = self.order(runtime, &orders, next, look, can).await?;
+        Ok((orders.len(), leaving))
+    }
+
     /// Gives orders and reads back what runs then: how many servers are still there for their last connections, or
     /// the reason why it is not what the text says.
     async fn order(
@@ -307,10 +338,22 @@ impl Helm {
             return Err("another worker took over while it was steered".into());
         }
         let drift = drift(&after.running, &next.outline, can);
-        match wrong(&drift) {
+        match wrong(drift.iter().filter(|drift| !self.waits(drift, look.pid))) {
             Some(what) => Err(format!("steering did not work: {what}; HAProxy said: {}", after.said)),
             None => Ok(drift.len()),
         }
+    }
+
+    /// Whether it is about a server that has to wait: for its last connections, or for its time to be over.
+    fn waits(&self, drift: &Drift, pid: u32) -> bool {
+        let server = drift.orders.first().and_then(Order::server);
+        server.is_some_and(|server| self.going.has(server, pid))
+            || (!drift.orders.is_empty() && drift.orders.iter().all(Order::can_wait))
+    }
+
+    /// The end: what has some time left has none any more.
+    pub async fn leave(&mut self) {
+        self.going.finish().await;
     }
 
     /// Remembers what the servers were that left: one that comes back before its last connection ended is still there.
@@ -369,9 +412,18 @@ impl Helm {
             return Course::Reload { why, ahead };
         }
         self.doubt();
-        let out: Vec<_> = leaving.keys().map(|server| (server.clone(), "maint")).collect();
+        let live = self.recent.outline(live);
+        let drains = |server: &Server| self.demote != Demote::Kill && Demote::may_drain(&live, server);
+        let state = |server: &Server| if drains(server) { "drain" } else { "maint" };
+        let out: Vec<_> = leaving.keys().map(|server| (server.clone(), state(server))).collect();
+        let going: Vec<_> = leaving.keys().filter(|server| drains(server)).cloned().collect();
+        self.going.add(&self.master, going, look.pid, self.demote.time());
         match runtime.turn(&out).await {
-            Ok(now) if out.iter().all(|(s, _)| now.servers.get(s).is_none_or(|seen| seen.is_out())) => {
+            Ok(now)
+                if out
+                    .iter()
+                    .all(|(s, state)| now.servers.get(s).is_none_or(|seen| seen.state() == *state)) =>
+            {
                 marks.steered = Some(unix_millis());
             }
             Ok(now) => self.warn(&format!("HAProxy did not obey: {}", now.said)),
@@ -404,8 +456,9 @@ impl Helm {
         }
     }
 
-    async fn restore(&self, ahead: &[(Server, &'static str)]) -> Result<(), String> {
+    async fn restore(&mut self, ahead: &[(Server, &'static str)]) -> Result<(), String> {
         let (runtime, _) = Runtime::find(&self.master).await.map_err(|error| error.to_string())?;
+        self.going.retain(|server| !ahead.iter().any(|(back, _)| back == server));
         let now = runtime.turn(ahead).await.map_err(|error| error.to_string())?;
         let back = ahead
             .iter()
@@ -418,7 +471,7 @@ impl Helm {
         let (can, from, to) = (can(&look), self.configuration(from), self.configuration(to));
         match verdict(&from, &to, &look.running, &can) {
             Verdict::Same => {}
-            Verdict::Steer(orders) => _ = self.order(&runtime, &orders, &to, &look, &can).await?,
+            Verdict::Steer(orders) => _ = self.switch(&runtime, orders, (&from, &to), &look, &can).await?,
             Verdict::Reload(why) | Verdict::Refuse(why) => return Err(why),
         }
         self.live = None;
@@ -453,7 +506,7 @@ impl Helm {
         let servers = Arc::new(compared(&look.running, &want.outline, &drift));
         let (left, wrong): (Vec<Drift>, _) = drift
             .into_iter()
-            .partition(|drift| !drift.orders.is_empty() && drift.orders.iter().all(Order::can_wait));
+            .partition(|drift| self.waits(drift, look.pid));
         self.knows(&want.outline, &look);
         let other_files = self.other_files(&want);
         let mut looked = Looked { leaving: left.len(), mended: true, other_files, servers, drift: vec![] };
@@ -499,10 +552,8 @@ fn due(orders: &[Order], revived: &BTreeSet<Server>) -> Vec<Order> {
 }
 
 /// What is wrong beyond what may wait.
-fn wrong(drift: &[Drift]) -> Option<String> {
-    let wrong =
-        drift.iter().filter(|drift| drift.orders.is_empty() || !drift.orders.iter().all(Order::can_wait));
-    let wrong: Vec<&str> = wrong.map(|drift| drift.what.as_str()).take(3).collect();
+fn wrong<'a>(drift: impl Iterator<Item = &'a Drift>) -> Option<String> {
+    let wrong: Vec<&str> = drift.map(|drift| drift.what.as_str()).take(3).collect();
     (!wrong.is_empty()).then(|| wrong.join(", "))
 }
 
@@ -516,9 +567,6 @@ async fn tidy(runtime: &Runtime, left: Vec<Drift>) -> usize {
         return 0;
     }
     let Ok(now) = runtime.give(&orders).await else { return 0 };
-    orders
-        .iter()
-        .filter_map(Order::server)
-        .filter(|server| !now.running.servers.contains_key(*server))
-        .count()
+    let told: BTreeSet<&Server> = orders.iter().filter_map(Order::server).collect();
+    told.into_iter().filter(|server| !now.running.servers.contains_key(*server)).count()
 }

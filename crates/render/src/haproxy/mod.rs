@@ -1,6 +1,7 @@
 //! HAProxy: what a configuration says (`outline`, `stated`), what has to be done about a new one (`verdict`, in
 //! `order`s, within its `capability`), what its servers (`running`) and processes are and hold (`processes`,
-//! `sessions`), what cannot wait for a reload (`ahead`), both sides for people (`compared`), the doors to it (`check`, `contents`, `socket`, `master`, `runtime`),
+//! `sessions`), what cannot wait for a reload (`ahead`), what becomes of sessions to servers that leave (`demote`,
+//! `going`), both sides for people (`compared`), the doors to it (`check`, `contents`, `socket`, `master`, `runtime`),
 //! and who looks after it in the background (`steward`).
 
 pub mod ahead;
@@ -8,6 +9,8 @@ pub mod capability;
 pub mod check;
 pub mod compared;
 pub mod contents;
+pub mod demote;
+pub mod going;
 pub mod master;
 pub mod order;
 pub mod outline;

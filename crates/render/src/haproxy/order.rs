@@ -144,6 +144,12 @@ impl Order {
         matches!(self, Order::Delete(_))
     }
 
+    /// Whether it makes or takes a server into use.
+    #[must_use]
+    pub fn takes_in(&self) -> bool {
+        matches!(self, Order::Add { .. } | Order::State(_, State::Ready))
+    }
+
     /// Whether an answer to one of its commands tells of no failure. Those about servers tell too little; what runs
     /// then has to be looked at.
     #[must_use]

@@ -2,16 +2,21 @@
 //! hold to servers that are gone. Whatever hangs here holds up no news.
 
 use super::{
+    demote::Demote,
     master::Master,
-    sessions::{self, Servers},
+    sessions::{self, Server, Servers},
     socket::Socket,
 };
 use crate::{report::Report, status::State};
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 /// What was brought into use.
@@ -33,11 +38,18 @@ pub struct Steward {
     pub applied: watch::Receiver<Applied>,
     /// How many old workers may live on.
     pub most_old: Option<usize>,
+    /// What becomes of sessions to servers that are gone.
+    pub demote: Demote,
     /// Told when HAProxy runs and a text waits for it, or another worker runs than before.
     pub runs: Arc<Notify>,
     /// Where it says what it sees.
     pub report: Report,
 }
+
+/// Since when servers are gone.
+type Since = BTreeMap<Server, Instant>;
+/// The same, by the old worker that still has them.
+type Gone = BTreeMap<u32, Since>;
 
 /// HAProxy is looked after this often; right after a reload, sooner and then ever less often, since the worker
 /// that leaves may take one more connection before it closes its listeners.
@@ -54,6 +66,7 @@ impl Steward {
         let mut applied = self.applied.clone();
         let mut seen = applied.borrow_and_update().clone();
         let (mut pause, mut fresh) = (TEND, false);
+        let mut gone = Gone::new();
         loop {
             tokio::select! {
                 // News first: a reload is swept up after at once, whatever a stuck worker is waited for.
@@ -61,7 +74,7 @@ impl Steward {
                 news = applied.changed() => {
                     if news.is_err() {
                         if fresh {
-                            self.tend(&seen.cutting, fresh).await;
+                            self.tend(&seen.cutting, &mut gone, fresh).await;
                         }
                         return;
                     }
@@ -72,7 +85,7 @@ impl Steward {
                     }
                     seen = now;
                 }
-                looked = self.tend_after(pause, &seen.cutting, fresh) => {
+                looked = self.tend_after(pause, &seen.cutting, &mut gone, fresh) => {
                     fresh &= !looked;
                     pause = (pause * 2).clamp(TEND_SOON, TEND);
                 }
@@ -80,15 +93,21 @@ impl Steward {
         }
     }
 
-    async fn tend_after(&self, pause: Duration, cutting: &BTreeSet<String>, fresh: bool) -> bool {
+    async fn tend_after(
+        &self,
+        pause: Duration,
+        cutting: &BTreeSet<String>,
+        gone: &mut Gone,
+        fresh: bool,
+    ) -> bool {
         if !pause.is_zero() {
             sleep(pause).await;
         }
-        self.tend(cutting, fresh).await
+        self.tend(cutting, gone, fresh).await
     }
 
     /// Looks once, and sweeps; false when nobody answers. `fresh` says that a reload was not yet swept up after.
-    async fn tend(&self, cutting: &BTreeSet<String>, fresh: bool) -> bool {
+    async fn tend(&self, cutting: &BTreeSet<String>, gone: &mut Gone, fresh: bool) -> bool {
         let looked = self.master.look_within(LIMIT).await;
         let old = looked.as_ref().ok().map(|haproxy| haproxy.old_workers.clone());
         let before = self.report.worker();
@@ -98,7 +117,7 @@ impl Steward {
         if self.report.state() == State::Pending || worker != before {
             self.runs.notify_one();
         }
-        let cut = self.sweep(&old, cutting).await + self.cap(&old).await;
+        let cut = self.sweep(&old, cutting, gone).await + self.cap(&old).await;
         self.report.cut(cut, fresh);
         true
     }
@@ -117,7 +136,8 @@ impl Steward {
 
     /// Cuts the sessions that old workers hold to servers which the present one has not. A leaving worker can no
     /// longer be steered and checks nothing any more, so its clients would stay on a demoted master for ever.
-    async fn sweep(&self, old: &[u32], cutting: &BTreeSet<String>) -> usize {
+    async fn sweep(&self, old: &[u32], cutting: &BTreeSet<String>, gone: &mut Gone) -> usize {
+        gone.retain(|pid, _| old.contains(pid));
         if old.is_empty() || cutting.is_empty() {
             return 0;
         }
@@ -127,10 +147,16 @@ impl Steward {
         for some in old.chunks(AT_ONCE) {
             let mut sweeping = JoinSet::new();
             for pid in some {
+                let (socket, time) = (self.master.socket.clone(), self.demote.time());
                 let (now, cutting) = (Arc::clone(&now), Arc::clone(&cutting));
-                sweeping.spawn(sweep(self.master.socket.clone(), format!("@!{pid}"), now, cutting));
+                let (pid, since) = (*pid, gone.get(pid).cloned().unwrap_or_default());
+                let swept = async move { (pid, sweep(socket, pid, now, cutting, since, time).await) };
+                sweeping.spawn(swept);
             }
-            cut += sweeping.join_all().await.into_iter().sum::<usize>();
+            for (pid, (some, since)) in sweeping.join_all().await {
+                cut += some;
+                gone.insert(pid, since);
+            }
         }
         cut
     }
@@ -141,16 +167,32 @@ async fn table(socket: &Socket, worker: &str) -> Option<Servers> {
     sessions::servers(&said)
 }
 
-/// Sweeps one old worker; returns how many sessions were cut.
-async fn sweep(socket: Socket, worker: String, now: Arc<Servers>, cutting: Arc<BTreeSet<String>>) -> usize {
+/// Sweeps one old worker of what is gone for this `time`; returns how many sessions were cut, and what is gone since
+/// when.
+async fn sweep(
+    socket: Socket,
+    pid: u32,
+    now: Arc<Servers>,
+    cutting: Arc<BTreeSet<String>>,
+    since: Since,
+    time: Duration,
+) -> (usize, Since) {
+    let worker = format!("@!{pid}");
     let ask = async |order: &str| socket.ask_within(&format!("{worker} {order}"), LIMIT).await;
-    let Some(old) = table(&socket, &worker).await else { return 0 };
-    let departed = sessions::departed(&old, &now, &cutting);
-    if departed.is_empty() {
-        return 0;
+    let Some(old) = table(&socket, &worker).await else { return (0, since) };
+    let at = Instant::now();
+    let departed = sessions::departed(&old, &now, &cutting).into_iter();
+    let since: Since = departed
+        .map(|server| (since.get(&server).copied().unwrap_or(at), server))
+        .map(|(at, s)| (s, at))
+        .collect();
+    let due = since.iter().filter(|(_, at)| at.elapsed() >= time).map(|(server, _)| server.clone());
+    let due: BTreeSet<Server> = due.collect();
+    if due.is_empty() {
+        return (0, since);
     }
-    let Ok(list) = ask("show sess").await else { return 0 };
-    shut(&socket, &worker, &sessions::held(&list, &departed)).await
+    let Ok(list) = ask("show sess").await else { return (0, since) };
+    (shut(&socket, &worker, &sessions::held(&list, &due)).await, since)
 }
 
 /// Ends sessions of a worker, as many as it takes; returns how many.

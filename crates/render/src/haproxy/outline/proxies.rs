@@ -26,6 +26,8 @@ pub struct Proxy {
     pub http: bool,
     /// Whether something remembers servers by their ids (`stick`).
     pub sticks: bool,
+    /// Whether clients may still get to a server that takes nothing new: by a cookie, a table or a rule.
+    pub persists: bool,
     /// Whether only the first backup server is used.
     pub one_backup: bool,
     /// Whether the cookies of its servers are made from their addresses.
@@ -61,6 +63,7 @@ struct Says {
     /// Whether something was said that is not understood.
     unknown: bool,
     cuts: bool,
+    persists: bool,
 }
 
 #[derive(Default)]
@@ -130,6 +133,10 @@ impl Says {
         let rough = line.roughly();
         self.cuts |= matches!(rough.first(), Some(&("default-server" | "server" | "server-template")))
             && rough.windows(2).any(|pair| pair == ["on-marked-down", "shutdown-sessions"]);
+        self.persists |= matches!(
+            rough.as_slice(),
+            ["cookie" | "stick" | "persist" | "force-persist" | "use-server", ..] | ["option", "persist", ..]
+        );
         let Some(words) = &line.words else {
             self.unknown |=
                 matches!(rough.first(), Some(&("default-server" | "balance" | "hash-type" | "mode")));
@@ -197,6 +204,7 @@ fn proxy(section: &Section, says: &mut Says) -> Proxy {
         disabled: says.disabled,
         http: says.http,
         sticks,
+        persists: says.persists,
         one_backup: !says.allbackups,
         address_cookies: says.address_cookies,
     }
