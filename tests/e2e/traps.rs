@@ -489,3 +489,61 @@ async fn raising_a_frontends_maxconn_kills_2_6() -> Outcome {
     })
     .await
 }
+
+/// Why clients are not paused while a master moves: whoever pauses a frontend may die, and HAProxy does not go on by
+/// itself, not even when it was told to in the same line.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_outlives_whoever_asked_for_it() -> Outcome {
+    on_each(async |bench| {
+        let haproxy = bench.start("    server m 127.0.0.1:9\n").await?;
+        let limit = async || -> Outcome<String> {
+            let text = command(&haproxy.socket, "show stat").await?;
+            let mut lines = text.lines();
+            let column = lines.next().and_then(|head| head.split(',').position(|name| name == "slim"));
+            let front = lines.find(|line| line.starts_with("front,FRONTEND,"));
+            let limit = column.zip(front).and_then(|(column, line)| line.split(',').nth(column));
+            Ok(limit.unwrap_or_default().to_owned())
+        };
+        if bench.is_2() {
+            // It would be killed by the end of the pause, and cannot wait.
+            return expect("wait", command(&haproxy.socket, "wait 1ms").await?, "Unknown command");
+        }
+        let mut asker = UnixStream::connect(&haproxy.socket).await?;
+        asker.write_all(b"set maxconn frontend front 0;wait 200ms;set maxconn frontend front 77\n").await?;
+        until("the pause", PATIENCE, async || {
+            let now = limit().await?;
+            when(now == "0", || now)
+        })
+        .await?;
+        drop(asker);
+        let begun = std::time::Instant::now();
+        until("five times the pause", PATIENCE, async || {
+            when(begun.elapsed() > Duration::from_secs(1), || "not yet".into())
+        })
+        .await?;
+        expect("the limit", limit().await?, "0")
+    })
+    .await
+}
+
+/// A failure looks like a success, and a socket of another level obeys nothing: only what runs then tells.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_tell_little() -> Outcome {
+    on_each(async |bench| {
+        let haproxy = bench.start("    server m 127.0.0.1:9\n").await?;
+        let level = |answer: &str| answer.trim_start().split(':').next().unwrap_or_default().to_owned();
+        let say = async |order: &str| {
+            command(&haproxy.socket, &format!("set severity-output number;{order}")).await
+        };
+        let good = say("set server b/m addr 127.0.0.2 port 9").await?;
+        let bad = say("set server b/m addr 300.1.1.1").await?;
+        expect("a failure", &bad, "Invalid addr")?;
+        when(level(&good) == level(&bad), || format!("{good} is told from {bad}"))?;
+        let denied = command(&haproxy.socket, "operator;set server b/m state maint").await?;
+        expect("a lower level", denied, "Permission denied")?;
+        let state = command(&haproxy.socket, "show servers state b").await?;
+        let row: Vec<&str> = state.lines().nth(2).unwrap_or_default().split_whitespace().collect();
+        when(row.get(4) == Some(&"127.0.0.2") && row.get(6) == Some(&"0"), || state.clone())
+    })
+    .await
+}
