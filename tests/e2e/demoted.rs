@@ -4,10 +4,11 @@
 use std::{
     io::Write,
     net::{TcpListener, TcpStream},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tests::{Front, Outcome, PATIENCE, Port, Signal, Special, until, when};
+use tokio::time::Instant;
 
 /// Long enough for the rest to happen meanwhile on a busy machine.
 const TIME: Duration = Duration::from_secs(5);

@@ -516,7 +516,7 @@ async fn a_pause_outlives_whoever_asked_for_it() -> Outcome {
         })
         .await?;
         drop(asker);
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         until("five times the pause", PATIENCE, async || {
             when(begun.elapsed() > Duration::from_secs(1), || "not yet".into())
         })

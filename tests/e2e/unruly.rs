@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::{Front, Outcome, PATIENCE, Special, haproxy, until, when};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -166,4 +166,43 @@ async fn a_reload_that_is_not_allowed_is_waited_for() -> Outcome {
     front.applied().await?;
     front.say_all(&[("o", NOBODY[2])], "    maxconn 501");
     steers(&front, 2).await
+}
+
+/// `reload = "always"`: each change of what HAProxy runs is a reload, and each reload has its reason.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_are_counted_by_their_reason() -> Outcome {
+    let special =
+        Special { haproxy: "reload = \"always\"\n    reload_interval = \"0s\"", ..Special::default() };
+    let mut front = Front::start(NOBODY[0], special).await?;
+    let before = front.render.status().await?["templates"][0]["reloads"].as_u64().unwrap_or_default();
+    let counted = async |front: &Front, count: u64, reasons: Value| {
+        let counted = |s: &Value| {
+            let template = &s["templates"][0];
+            let counted = template["reload_reasons"] == reasons && template["state"] == "applied";
+            counted && template["reloads"].as_u64() == Some(before + count) && template["steers"] == 0
+        };
+        front.render.shows("the reloads by their reasons", PATIENCE, counted).await.map(drop)
+    };
+    let worker = front.worker().await?;
+    front.say_all(&[("n", NOBODY[1])], "");
+    counted(&front, 1, json!([{ "why": "reload = \"always\"", "count": 1 }])).await?;
+    assert_ne!(front.worker().await?, worker);
+    front.say_all(&[("o", NOBODY[2])], "");
+    counted(&front, 2, json!([{ "why": "reload = \"always\"", "count": 2 }])).await?;
+    // A comment is nothing to HAProxy.
+    let worker = front.worker().await?;
+    front.say_all(&[("o", NOBODY[2])], "    # a comment");
+    until("the comment", PATIENCE, async || {
+        when(fs::read_to_string(front.config())?.contains("# a comment"), || "not yet".into())
+    })
+    .await?;
+    front.applied().await?;
+    assert_eq!(front.worker().await?, worker);
+    front.say_all(&[("o", NOBODY[2])], "    maxconn 501");
+    let reasons = json!([
+        { "why": "frontend in: `maxconn` is new (line 18)", "count": 1 },
+        { "why": "reload = \"always\"", "count": 2 },
+    ]);
+    counted(&front, 3, reasons).await?;
+    front.runs(NOBODY[2]).await
 }

@@ -45,11 +45,15 @@ impl Haproxy {
         Ok(Haproxy { part: recipe.start()?, master_socket })
     }
 
-    /// Waits until a worker runs.
+    /// Waits until a worker serves.
     pub async fn ready(&self) -> Outcome {
-        let ready = until("HAProxy to run a worker", PATIENCE, async || {
+        let ready = until("a worker of HAProxy to serve", PATIENCE, async || {
             let processes = self.processes().await?;
-            when(processes.iter().any(|p| p.kind == "worker" && !p.old), || format!("{processes:?}"))
+            when(processes.iter().any(|p| p.kind == "worker" && !p.old), || format!("{processes:?}"))?;
+            // Since 3.1 it is listed before it listens, and never answers what it was asked too early.
+            let said =
+                timeout(Duration::from_millis(100), command(&self.master_socket, "@1 show info")).await??;
+            when(said.contains("Pid: "), || said.clone())
         });
         self.part.explain(ready.await)
     }

@@ -375,3 +375,27 @@ fn drift_is_named_and_repaired() {
         assert_eq!(repair.join("; "), commands, "{what}");
     }
 }
+
+#[test]
+fn a_text_that_says_the_same_is_told_without_a_look() {
+    const LIVE: &str = "  balance first\n  server a 10.0.0.1:1 weight 2\n  server c 10.0.0.2:1\n";
+    for (next, same) in [
+        ("  # moved\n\n  balance  first # x\n  server a 10.0.0.1:1 weight 2\n\tserver c 10.0.0.2:1\n", true),
+        ("  balance first\n  default-server weight 2\n  server a 10.0.0.1:1\n  server c 10.0.0.2:1\n", false),
+        ("  balance first\n  server c 10.0.0.2:1\n  server a 10.0.0.1:1 weight 2\n", false),
+        ("  balance first\n  server a 10.0.0.1:1 weight 3\n  server c 10.0.0.2:1\n", false),
+        ("  balance first\n  server a 10.0.0.1:1 weight 2\n", false),
+        ("  server a 10.0.0.1:1 weight 2\n  server c 10.0.0.2:1\n", false),
+    ] {
+        let [live, next] = [LIVE, next].map(|text| Configuration::new(&format!("{HEAD}backend b\n{text}")));
+        assert_eq!(says_the_same(&live, &next), same, "{}", next.outline);
+    }
+    let text = format!("{HEAD}  use_backend %[src,map(/n.map,b)]\nbackend b\n");
+    let [one, mut other] = ["1 a\n", "1 a\n"].map(|entries| Configuration {
+        files: [("/n.map".to_owned(), Some(entries.to_owned()))].into(),
+        ..Configuration::new(&text)
+    });
+    assert!(says_the_same(&one, &other));
+    other.files.insert("/n.map".into(), Some("1 b\n".into()));
+    assert!(!says_the_same(&one, &other));
+}
