@@ -39,7 +39,8 @@ pub fn read(query: &Query, body: &[u8]) -> Result<Value, WireError> {
         }
         // Its order is its answer: the nearest datacenter that has any, by its own rule.
         Query::Prepared { .. } => {
-            Ok(Value::Array(list(&object(&value)?["Nodes"])?.iter().map(health_row).collect()))
+            let rows = list(object(&value)?.get("Nodes").unwrap_or(&Value::Null))?;
+            Ok(Value::Array(rows.iter().map(health_row).collect()))
         }
         Query::Services(_) => Ok(services(object(&value)?)),
         Query::CaRoots => Ok(object(&value)?.get("Roots").cloned().unwrap_or_else(|| json!([]))),
@@ -346,5 +347,7 @@ mod tests {
         let shape = read(&query, b"{\"error\":\"x\"}").unwrap_err();
         assert_eq!(shape, WireError::Shape { expected: "a list", found: "an object" });
         assert_eq!(read(&Query::Node { name: None, scope: Scope::default() }, b"null"), Ok(Value::Null));
+        let prepared = Query::Prepared { name: "p".into(), near: None, scope: Scope::default() };
+        assert_eq!(read(&prepared, b"{}"), Err(WireError::Shape { expected: "a list", found: "null" }));
     }
 }

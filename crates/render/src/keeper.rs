@@ -4,7 +4,7 @@ use crate::{
     again::Again,
     apply::{Done, Marks, Placed, Prepared, Target, Trouble},
     facts::Facts,
-    haproxy::steward::Applied,
+    haproxy::{outline::outline, steward::Applied},
     ledger::{Followed, Ledger},
     questions::Asks,
     quiet::{Patience, Quiet},

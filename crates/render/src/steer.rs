@@ -504,9 +504,7 @@ impl Helm {
         let (can, want) = (can(&look), self.configuration(&file));
         let drift = drift(&look.running, &want.outline, &can);
         let servers = Arc::new(compared(&look.running, &want.outline, &drift));
-        let (left, wrong): (Vec<Drift>, _) = drift
-            .into_iter()
-            .partition(|drift| self.waits(drift, look.pid));
+        let (left, wrong): (Vec<Drift>, _) = drift.into_iter().partition(|drift| self.waits(drift, look.pid));
         self.knows(&want.outline, &look);
         let other_files = self.other_files(&want);
         let mut looked = Looked { leaving: left.len(), mended: true, other_files, servers, drift: vec![] };
