@@ -10,7 +10,7 @@ use std::{
 const DECIDING: [(&str, &[&str]); 6] = [
     (
         "config",
-        &["duration.rs", "hcl.rs", "json.rs", "layers.rs", "loose.rs", "section.rs", "similar.rs", "tree.rs"],
+        &["duration.rs", "hcl.rs", "hcl", "json.rs", "layers.rs", "section.rs", "similar.rs", "tree.rs"],
     ),
     (
         "consul",

@@ -13,8 +13,9 @@ use std::{
 /// Reads files and directories and merges them from left to right: a later value replaces, blocks merge, and
 /// the blocks named in `repeatable` are appended.
 ///
-/// Of a directory, `*.hcl` and `*.json` are read in the order of their names; deeper directories and hidden
-/// files are left alone. A file is JSON when its name ends in `.json` and HCL otherwise.
+/// Of a directory, every file is read in the order of their names, deeper directories too, as in consul-template;
+/// hidden names and templates that lie there are left alone. A file is JSON when its name ends in `.json` or its text
+/// begins with a brace, and HCL otherwise.
 pub fn read(paths: &[PathBuf], repeatable: &[&str], mistakes: &mut Mistakes) -> Section {
     let mut table = Table::new();
     for path in paths {
@@ -32,7 +33,8 @@ pub fn parse(name: &str, text: &str, mistakes: &mut Mistakes) -> Section {
 }
 
 fn read_text(name: &str, text: &str, mistakes: &mut Mistakes) -> Table {
-    let read = if is(Path::new(name), "json") { json::parse } else { hcl::parse };
+    let json = is(Path::new(name), "json") || text.trim_start().starts_with('{');
+    let read = if json { json::parse } else { hcl::parse };
     read(&Source::new(name, text), mistakes)
 }
 
@@ -52,24 +54,38 @@ fn files(path: &Path, mistakes: &mut Mistakes) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }
-    list(path).unwrap_or_else(|error| {
-        mistakes.note(Place::of(name(path)), "", format!("cannot be listed: {error}"));
-        Vec::new()
-    })
+    let mut files = Vec::new();
+    if let Err((path, error)) = list(path, 0, &mut files) {
+        mistakes.note(Place::of(name(&path)), "", format!("cannot be listed: {error}"));
+    }
+    files
 }
 
-fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+/// Links may lead in a circle.
+const DEEPEST: usize = 20;
+/// Texts that a configuration names, and that may lie beside it.
+const TEMPLATES: [&str; 5] = ["hbs", "ctmpl", "tmpl", "gotmpl", "tpl"];
+
+fn list(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), (PathBuf, io::Error)> {
+    let failed = |error| (directory.to_owned(), error);
+    let entries = fs::read_dir(directory).map_err(failed)?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+    paths.sort();
+    for path in paths {
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         // Kubernetes mounts ConfigMaps as links into a hidden directory: follow links, skip hidden names.
-        if !hidden && (is(&path, "hcl") || is(&path, "json")) && !path.is_dir() {
-            files.push(path);
+        if hidden || TEMPLATES.iter().any(|ending| is(&path, ending)) {
+            continue;
+        }
+        match path.is_dir() {
+            true if depth == DEEPEST => {
+                return Err((path, io::Error::other("too deep; do links lead in a circle?")));
+            }
+            true => list(&path, depth + 1, files)?,
+            false => files.push(path),
         }
     }
-    files.sort();
-    Ok(files)
+    Ok(())
 }
 
 fn is(path: &Path, extension: &str) -> bool {
@@ -186,7 +202,7 @@ service "other" { port = 1 }
         let hcl = r#"leave_timout = "10s"
 consul {
   token   = 12345
-  address = "${env}:8500"
+  address = "a:8500"
 }
 service "redis" {
   port = 70000
@@ -216,7 +232,6 @@ service "redis" {
             read_all(&[("a.hcl", hcl), ("b.json", json)], &["a.hcl", "b.json", "c.hcl"], take_program);
         let wanted = [
             "a.hcl:1: leave_timout: unknown key; did you mean leave_timeout?",
-            "a.hcl:4: consul.address: rolecall's configuration has no variables; write `$${` for a literal `${`",
             "a.hcl:7: service.redis.port: expected a whole number from 1 to 65535, found the number 70000",
             "a.hcl:8: service.redis.tags[1]: expected a string, found the number 2",
             "a.hcl:9: service.redis.tags[2]: expected a string, found the boolean true",
@@ -251,9 +266,24 @@ service "redis" {
             ("a.hcl", "a { b = 1  c = ] }", "a.hcl:1:16: syntax error: "),
             (
                 "a.hcl",
-                "a = 1\na = 2\n",
-                "a.hcl:2:1: syntax error: invalid attribute; expected unique attribute key",
+                "b {\n  a = info\n}",
+                "a.hcl:2:7: syntax error: expected a value, found info; there are no variables",
             ),
+            (
+                "a.hcl",
+                "a = env(\"X\")",
+                "a.hcl:1:5: syntax error: expected a value, found env; there are no variables",
+            ),
+            (
+                "a.hcl",
+                "a = 1 + 2",
+                "a.hcl:1:7: syntax error: expected a key, found `+`; there are no variables",
+            ),
+            ("a.hcl", "a = [1 2]", "a.hcl:1:8: syntax error: expected `,` or `]`, found 2"),
+            ("a.hcl", "a \"b\" = 1", "a.hcl:1:9: syntax error: expected `{` after a label"),
+            ("a.hcl", "a {", "a.hcl:1:4: syntax error: expected `}`, found the end of the file"),
+            ("a.hcl", "a =\n}", "a.hcl:1:3: syntax error: expected a value, found `}`"),
+            ("a.hcl", "}", "a.hcl:1:1: syntax error: expected a key, found `}`"),
             ("a.json", "{\n  \"a\": 1,\n}", "a.json:2:9: syntax error: trailing commas are not allowed"),
             ("a.json", "{\n  // no\n}", "a.json:2:3: syntax error: comments are not allowed"),
             ("a.json", " [1]", "a.json:1:2: syntax error: expected an object"),
@@ -273,15 +303,19 @@ service "redis" {
                 "d/a.hcl",
                 "log { level = \"info\"\n format = \"json\" }\ntags = [\"a\", \"c\"]\nservice \"one\" {}\n",
             ),
-            ("d/notes.txt", "not = = configuration"),
+            ("d/site.cfg.hbs", "not = = configuration"),
             ("d/.hidden.hcl", "not = = configuration"),
-            ("d/deeper/c.hcl", "not = = configuration"),
+            ("d/.hidden/c.hcl", "not = = configuration"),
+            ("d/a/0.conf", "tags = [\"deeper, and before a.hcl\"]\nfrom_deep = \"1\""),
+            ("d/z", "{\"no_ending\": \"json\"}"),
         ];
         let mistakes = read_all(&files, &["d"], |top, mistakes| {
             let mut log = top.block("log", mistakes).unwrap();
             assert_eq!(log.string("level", mistakes).as_deref(), Some("debug"));
             assert_eq!(log.string("format", mistakes).as_deref(), Some("json"));
             assert_eq!(top.strings("tags", mistakes).unwrap(), ["b"]);
+            assert_eq!(top.string("from_deep", mistakes).as_deref(), Some("1"));
+            assert_eq!(top.string("no_ending", mistakes).as_deref(), Some("json"));
             let labels = top.blocks("service", true, mistakes).into_iter().map(|(label, _)| label.unwrap());
             assert_eq!(labels.collect::<Vec<_>>(), ["one", "two"]);
         });

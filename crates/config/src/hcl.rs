@@ -1,31 +1,26 @@
-//! HCL into the located tree.
+//! HCL 1, which consul-template's users write, into the located tree: `key = value`, `key { … }`, lists and objects.
+//! Commas and line ends between keys are at the writer's choice.
+
+mod tokens;
 
 use crate::{
     Mistakes, Place,
-    loose::{Loosened, loosened},
     source::Source,
     tree::{Node, Table, Value},
 };
-use hcl_edit::{
-    Span,
-    expr::{Array, Expression, Object, ObjectKey, UnaryOperator},
-    structure::{Block, BlockLabel, Body, Structure},
-    template::{Element, Template},
-};
-use std::ops::Range;
+use tokens::{Token, Tokens, Unread};
 
-const NO_VARIABLES: &str = "rolecall's configuration has no variables; write `$${` for a literal `${`";
-const NO_EXPRESSIONS: &str =
-    "rolecall's configuration has no variables or functions; write the value itself, a string in quotes";
+/// Deeper than any configuration, and no danger to the stack.
+const DEEPEST: usize = 100;
 
 /// Reads HCL; what cannot be read is told to `mistakes`.
 pub(crate) fn parse(source: &Source<'_>, mistakes: &mut Mistakes) -> Table {
-    let loose = loosened(source.text);
-    match hcl_edit::parser::parse_body(&loose.text) {
-        Ok(body) => Reader { source, loose: &loose, mistakes }.body(&body, ""),
-        Err(error) => {
-            let place = source.exact_place(loose.original(error.location().offset()));
-            mistakes.note(place, "", format!("syntax error: {}", error.message()));
+    let mut reader =
+        Reader { source, tokens: Tokens::of(source.text), ahead: (0, Token::End), behind: 0, mistakes };
+    match reader.advance().and_then(|_| reader.body("", 0)) {
+        Ok(table) => table,
+        Err(Unread { at, why }) => {
+            mistakes.note(source.exact_place(at), "", format!("syntax error: {why}"));
             Table::new()
         }
     }
@@ -33,100 +28,159 @@ pub(crate) fn parse(source: &Source<'_>, mistakes: &mut Mistakes) -> Table {
 
 struct Reader<'a> {
     source: &'a Source<'a>,
-    loose: &'a Loosened,
+    tokens: Tokens<'a>,
+    /// The next token and where it is.
+    ahead: (usize, Token),
+    /// Where the last one was.
+    behind: usize,
     mistakes: &'a mut Mistakes,
 }
 
 impl Reader<'_> {
-    fn body(&mut self, body: &Body, path: &str) -> Table {
+    fn advance(&mut self) -> Result<Token, Unread> {
+        let next = self.tokens.next()?;
+        self.behind = self.ahead.0;
+        Ok(std::mem::replace(&mut self.ahead, next).1)
+    }
+
+    fn passes(&mut self, signs: &[char]) -> Result<bool, Unread> {
+        let passes = matches!(self.ahead.1, Token::Sign(sign) if signs.contains(&sign));
+        if passes {
+            self.advance()?;
+        }
+        Ok(passes)
+    }
+
+    /// Keys up to a closing brace, or to the end of the text where there is none to close.
+    fn body(&mut self, path: &str, depth: usize) -> Result<Table, Unread> {
         let mut table = Table::new();
-        for structure in body {
-            let key = match structure {
-                Structure::Attribute(attribute) => &attribute.key,
-                Structure::Block(block) => &block.ident,
-            };
-            let (place, path) = (self.place(key.span()), join(path, key));
-            let value = match structure {
-                Structure::Attribute(attribute) => self.value(&attribute.value, &path, place.clone()),
-                Structure::Block(block) => self.block(block, &path, place.clone()),
-            };
-            table.entry(key.to_string()).or_default().push(Node { place, value });
-        }
-        table
-    }
-
-    fn block(&mut self, block: &Block, path: &str, place: Place) -> Value {
-        let labels: Vec<&str> = block.labels.iter().map(BlockLabel::as_str).collect();
-        match labels[..] {
-            [] => Value::Block(None, self.body(&block.body, path)),
-            [label] => Value::Block(Some(label.to_owned()), self.body(&block.body, &join(path, label))),
-            _ => self.wrong(place, path, "a block has at most one label"),
-        }
-    }
-
-    fn value(&mut self, expression: &Expression, path: &str, place: Place) -> Value {
-        match expression {
-            Expression::Null(_) => Value::Null,
-            Expression::Bool(value) => Value::Bool(**value),
-            Expression::Number(number) => Value::Number(number.value().to_string()),
-            Expression::String(text) => Value::Text(text.value().clone()),
-            Expression::HeredocTemplate(heredoc) => self.template(&heredoc.template, path, place),
-            Expression::StringTemplate(template) => self.template(template, path, place),
-            Expression::Array(array) => self.list(array, path),
-            Expression::Object(object) => self.object(object, path),
-            Expression::UnaryOp(negated) => match (negated.operator.value(), &negated.expr) {
-                (UnaryOperator::Neg, Expression::Number(number)) => {
-                    Value::Number(format!("-{}", number.value()))
+        loop {
+            while self.passes(&[','])? {}
+            match &self.ahead.1 {
+                Token::Sign('}') if depth > 0 => {
+                    self.advance()?;
+                    return Ok(table);
                 }
-                _ => self.wrong(place, path, NO_EXPRESSIONS),
-            },
-            _ => self.wrong(place, path, NO_EXPRESSIONS),
-        }
-    }
-
-    fn template(&mut self, template: &Template, path: &str, place: Place) -> Value {
-        let literals = template.iter().map(|element| match element {
-            Element::Literal(text) => Some(text.as_str()),
-            _ => None,
-        });
-        match literals.collect::<Option<String>>() {
-            Some(text) => Value::Text(text),
-            None => self.wrong(place, path, NO_VARIABLES),
-        }
-    }
-
-    fn list(&mut self, array: &Array, path: &str) -> Value {
-        let nodes = array.iter().enumerate().map(|(i, expression)| {
-            let place = self.place(expression.span());
-            Node { place: place.clone(), value: self.value(expression, &format!("{path}[{i}]"), place) }
-        });
-        Value::List(nodes.collect())
-    }
-
-    fn object(&mut self, object: &Object, path: &str) -> Value {
-        let mut table = Table::new();
-        for (key, value) in object {
-            let (name, place) = match key {
-                ObjectKey::Ident(ident) => (ident.as_str(), self.place(ident.span())),
-                ObjectKey::Expression(Expression::String(name)) => (name.as_str(), self.place(name.span())),
-                ObjectKey::Expression(other) => {
-                    let place = self.place(other.span());
-                    return self.wrong(place, path, "the keys of an object are names or strings");
+                Token::End if depth == 0 => return Ok(table),
+                Token::Word(_) | Token::Text(_) => {
+                    let (key, node) = self.item(path, depth)?;
+                    table.entry(key).or_default().push(node);
                 }
-            };
-            let value = self.value(value.expr(), &join(path, name), place.clone());
-            table.entry(name.to_owned()).or_default().push(Node { place, value });
+                Token::End => return Err(self.expected("`}`")),
+                _ => return Err(self.expected("a key")),
+            }
         }
-        Value::Object(table)
     }
 
-    fn wrong(&mut self, place: Place, path: &str, why: &str) -> Value {
-        self.mistakes.note(place, path, why);
-        Value::Wrong
+    /// `key = value`, `key { … }` or `key "label" { … }`.
+    fn item(&mut self, path: &str, depth: usize) -> Result<(String, Node), Unread> {
+        let place = self.source.place(self.ahead.0);
+        let mut names = vec![];
+        while let Token::Word(name) | Token::Text(name) = &self.ahead.1 {
+            names.push(name.clone());
+            self.advance()?;
+        }
+        let path = names.iter().fold(path.to_owned(), |path, name| join(&path, name));
+        let labels = names.split_off(1);
+        let value = if self.passes(&['=', ':'])? {
+            match labels[..] {
+                [] => self.value(&path, depth)?,
+                _ => return Err(self.expected("`{` after a label")),
+            }
+        } else if self.passes(&['{'])? {
+            self.block(labels, &path, place.clone(), depth)?
+        } else {
+            return Err(self.expected("`=` or `{`"));
+        };
+        Ok((names.remove(0), Node { place, value }))
     }
 
-    fn place(&self, span: Option<Range<usize>>) -> Place {
-        self.source.place(self.loose.original(span.map_or(0, |span| span.start)))
+    fn block(
+        &mut self,
+        labels: Vec<String>,
+        path: &str,
+        place: Place,
+        depth: usize,
+    ) -> Result<Value, Unread> {
+        let body = self.deeper(path, depth)?;
+        Ok(match <[String; 1]>::try_from(labels) {
+            Ok([label]) => Value::Block(Some(label), body),
+            Err(none) if none.is_empty() => Value::Block(None, body),
+            Err(_) => {
+                self.mistakes.note(place, path, "a block has at most one label");
+                Value::Wrong
+            }
+        })
+    }
+
+    fn deeper(&mut self, path: &str, depth: usize) -> Result<Table, Unread> {
+        if depth >= DEEPEST {
+            return Err(Unread {
+                at: self.ahead.0,
+                why: format!("more than {DEEPEST} braces within each other"),
+            });
+        }
+        self.body(path, depth + 1)
+    }
+
+    fn value(&mut self, path: &str, depth: usize) -> Result<Value, Unread> {
+        let value = match &self.ahead.1 {
+            Token::Text(text) => Value::Text(text.clone()),
+            Token::Number(digits) => Value::Number(digits.clone()),
+            Token::Word(word) if word == "true" => Value::Bool(true),
+            Token::Word(word) if word == "false" => Value::Bool(false),
+            Token::Word(word) if word == "null" => Value::Null,
+            Token::Sign('{') => {
+                self.advance()?;
+                return Ok(Value::Object(self.deeper(path, depth)?));
+            }
+            Token::Sign('[') => {
+                self.advance()?;
+                return self.list(path, depth);
+            }
+            _ => return Err(self.expected("a value")),
+        };
+        self.advance()?;
+        Ok(value)
+    }
+
+    fn list(&mut self, path: &str, depth: usize) -> Result<Value, Unread> {
+        if depth >= DEEPEST {
+            return Err(Unread {
+                at: self.ahead.0,
+                why: format!("more than {DEEPEST} brackets within each other"),
+            });
+        }
+        let mut nodes = vec![];
+        loop {
+            if self.passes(&[']'])? {
+                return Ok(Value::List(nodes));
+            }
+            let place = self.source.place(self.ahead.0);
+            nodes.push(Node { place, value: self.value(&format!("{path}[{}]", nodes.len()), depth + 1)? });
+            if !self.passes(&[','])? && self.ahead.1 != Token::Sign(']') {
+                return Err(self.expected("`,` or `]`"));
+            }
+        }
+    }
+
+    fn expected(&self, what: &str) -> Unread {
+        let why = match &self.ahead.1 {
+            Token::End => format!("expected {what}, found the end of the file"),
+            Token::Word(word) => format!(
+                "expected {what}, found {word}; there are no variables or functions: write the value itself, a string in quotes"
+            ),
+            Token::Number(digits) => format!("expected {what}, found {digits}"),
+            Token::Text(_) => format!("expected {what}, found a string"),
+            Token::Sign(sign) => format!("expected {what}, found `{sign}`"),
+            Token::Strange(sign) => {
+                format!("expected {what}, found `{sign}`; there are no variables or functions")
+            }
+        };
+        // Where a line ends too early, it is that line which is wrong.
+        let between = self.source.text.get(self.behind..self.ahead.0).unwrap_or_default();
+        let early = what == "a value" && between.contains('\n');
+        Unread { at: if early { self.behind } else { self.ahead.0 }, why }
     }
 }
 

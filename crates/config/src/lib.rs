@@ -14,7 +14,6 @@ mod finding;
 mod hcl;
 mod json;
 mod layers;
-mod loose;
 mod mistake;
 mod secret;
 mod section;
@@ -28,7 +27,7 @@ pub use finding::{Finding, Health};
 pub use layers::layered;
 pub use mistake::{Mistake, Mistakes, Place};
 pub use secret::Secret;
-pub use section::Section;
+pub use section::{Section, Setting};
 
 /// The process environment, read once in `main` and passed on as a value.
 pub type Environment = std::collections::BTreeMap<String, String>;

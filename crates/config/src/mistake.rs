@@ -66,15 +66,31 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All mistakes found so far; shown one a line, sorted by file and line.
+/// All mistakes found so far; shown one a line, sorted by file and line. Beside them, what is no mistake and yet not
+/// what its writer may think.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct Mistakes {
+    found: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+}
 
 impl Mistakes {
     /// Adds one.
     pub fn push(&mut self, mistake: Mistake) {
-        let at = self.0.partition_point(|known| known.place <= mistake.place);
-        self.0.insert(at, mistake);
+        let at = self.found.partition_point(|known| known.place <= mistake.place);
+        self.found.insert(at, mistake);
+    }
+
+    /// Adds a warning, which refuses nothing.
+    pub fn warn(&mut self, place: Place, key: impl Into<String>, why: impl Into<String>) {
+        let warning = Mistake { place, key: key.into(), why: why.into() };
+        let at = self.warnings.partition_point(|known| known.place <= warning.place);
+        self.warnings.insert(at, warning);
+    }
+
+    /// The warnings, sorted by file and line.
+    pub fn warnings(&self) -> &[Mistake] {
+        &self.warnings
     }
 
     /// Adds one by its parts.
@@ -84,12 +100,12 @@ impl Mistakes {
 
     /// True when nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.found.is_empty()
     }
 
     /// The mistakes, sorted by file and line.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
-        self.0.iter()
+        self.found.iter()
     }
 
     /// The value if nothing is wrong, otherwise everything that is.
@@ -100,7 +116,7 @@ impl Mistakes {
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, mistake) in self.0.iter().enumerate() {
+        for (i, mistake) in self.found.iter().enumerate() {
             write!(out, "{}{mistake}", if i == 0 { "" } else { "\n" })?;
         }
         Ok(())
@@ -116,7 +132,9 @@ mod tests {
     #[test]
     fn sorted_by_file_and_line_whatever_the_order_of_finding() {
         let mut mistakes = Mistakes::default();
+        mistakes.warn(Place::at("a.hcl", 1), "w", "is no mistake");
         assert!(mistakes.clone().into_result(()).is_ok());
+        assert_eq!(mistakes.warnings()[0].to_string(), "a.hcl:1: w: is no mistake");
         mistakes.note(Place::at("b.hcl", 2), "y", "late");
         mistakes.note(Place::at("a.hcl", 10), "x", "second");
         mistakes.note(Place::at("a.hcl", 2).column(7), "", "syntax");
