@@ -5,10 +5,12 @@ use std::{
     ffi::OsStr,
     io,
     process::{ExitStatus, Output, Stdio},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, ChildStdout, Command},
+    time::timeout,
 };
 
 /// Variables with secrets of ours, which no child gets to see.
@@ -46,6 +48,27 @@ impl Running {
     /// What it writes, where that is a pipe and was not taken yet.
     pub fn stdout(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
+    }
+
+    /// Sends it a signal, and all that it started; nothing when it ended.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // Gone already is as good.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Asks it to end by a signal, and kills it with all that it started when the time is up.
+    pub async fn ask_to_end(mut self, signal: Option<Signal>, limit: Duration) {
+        if let Some(signal) = signal {
+            self.signal(signal);
+            if timeout(limit, self.end()).await.is_err() {
+                tracing::warn!(
+                    limit = config::show_duration(limit),
+                    "the program did not end in time and is killed"
+                );
+            }
+        }
     }
 
     /// Waits for its end.

@@ -6,7 +6,7 @@
 //! and what it believes, for programs and ([`html`], [`view`]) for people, and takes orders; [`telemetry`] writes its log, [`notify`] tells systemd. [`clock`] is the one place that reads the wall clock,
 //! [`settings`] what a user can choose of all this.
 //!
-//! Programs that it runs in turn are started, and given up, by [`child`].
+//! Programs that it runs in turn are started, told ([`signal`]), and given up, by [`child`].
 //!
 //! This crate knows nothing of Consul, Redis or HAProxy.
 
@@ -21,7 +21,8 @@ pub mod ready;
 mod run;
 pub mod settings;
 pub mod shutdown;
+pub mod signal;
 pub mod telemetry;
 pub mod view;
 
-pub use run::run;
+pub use run::{Manners, run, run_with};

@@ -10,6 +10,7 @@ use crate::{
 use std::{io, thread, time::Duration};
 use tokio::{
     runtime::{Builder, Runtime},
+    signal::unix::SignalKind,
     sync::{mpsc, oneshot},
     time::timeout,
 };
@@ -24,13 +25,33 @@ where
     P: FnOnce(Leaving) -> F + Send + 'static,
     F: Future<Output = Exit>,
 {
-    try_run(limit, program).unwrap_or_else(|error| {
+    run_with(Manners { limit, ends: None, reloads: false }, program)
+}
+
+/// How a program takes signals.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// How long it may take to leave.
+    pub limit: Duration,
+    /// One more signal that asks it to leave.
+    pub ends: Option<SignalKind>,
+    /// It listens for SIGHUP itself.
+    pub reloads: bool,
+}
+
+/// The same as [`run`], with other manners.
+pub fn run_with<P, F>(manners: Manners, program: P) -> Exit
+where
+    P: FnOnce(Leaving) -> F + Send + 'static,
+    F: Future<Output = Exit>,
+{
+    try_run(manners, program).unwrap_or_else(|error| {
         tracing::error!(%error, "cannot start: the system gave no thread, runtime or signal handler");
         Exit::Failed
     })
 }
 
-fn try_run<P, F>(limit: Duration, program: P) -> io::Result<Exit>
+fn try_run<P, F>(manners: Manners, program: P) -> io::Result<Exit>
 where
     P: FnOnce(Leaving) -> F + Send + 'static,
     F: Future<Output = Exit>,
@@ -40,13 +61,13 @@ where
     let (end, ended) = oneshot::channel();
     supervisor.block_on(async {
         // Signals are listened to before the program can have anything to clean up.
-        let signals = forward(Signals::listen()?);
+        let signals = forward(Signals::listen(manners.ends, manners.reloads)?);
         let runtime = runtime()?;
         thread::Builder::new().name("program".into()).spawn(move || {
             let _nobody_waits = end.send(runtime.block_on(program(leaving)));
             runtime.shutdown_background();
         })?;
-        Ok(supervise(shutdown, signals, ended, limit).await)
+        Ok(supervise(shutdown, signals, ended, manners.limit).await)
     })
 }
 

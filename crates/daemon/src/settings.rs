@@ -83,9 +83,12 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("expected IP:PORT such as \"127.0.0.1:9500\", found {text:?}"))
 }
 
+/// In any case, and with consul-template's `ERR`.
 fn parse_level(text: &str) -> Result<Level, String> {
-    let known = ["error", "warn", "info", "debug", "trace"].contains(&text);
-    let level = text.parse().ok().filter(|_| known);
+    let lower = text.to_ascii_lowercase();
+    let word = if lower == "err" { "error" } else { &lower };
+    let known = ["error", "warn", "info", "debug", "trace"].contains(&word);
+    let level = word.parse().ok().filter(|_| known);
     level.ok_or_else(|| format!("expected error, warn, info, debug or trace, found {text:?}"))
 }
 

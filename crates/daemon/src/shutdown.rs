@@ -34,6 +34,11 @@ impl Shutdown {
         self.told.send_replace(true);
     }
 
+    /// Whether everyone was told.
+    pub fn was_told(&self) -> bool {
+        *self.told.borrow()
+    }
+
     /// Tells everyone, then waits until all are gone or `limit` has passed; true when all went.
     pub async fn drain(mut self, limit: Duration) -> bool {
         self.tell();
@@ -81,21 +86,25 @@ impl fmt::Display for Signal {
     }
 }
 
-/// Hears SIGTERM and SIGINT, one at a time, from the moment it is made. SIGHUP is told apart: it ends nothing.
+/// Hears SIGTERM and SIGINT, and one more where that is wanted, one at a time, from the moment it is made. SIGHUP is told
+/// apart: it ends nothing.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
-    hangup: unix::Signal,
+    more: Option<unix::Signal>,
+    hangup: Option<unix::Signal>,
 }
 
 impl Signals {
-    /// Begins to listen; from now on these signals no longer end the process by themselves.
-    pub fn listen() -> io::Result<Signals> {
+    /// Begins to listen; from now on these signals no longer end the process by themselves. `more` counts as SIGTERM;
+    /// `reloads` says that somebody else listens for SIGHUP.
+    pub fn listen(more: Option<SignalKind>, reloads: bool) -> io::Result<Signals> {
         Ok(Signals {
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
-            hangup: unix::signal(SignalKind::hangup())?,
+            more: more.map(unix::signal).transpose()?,
+            hangup: (!reloads).then(|| unix::signal(SignalKind::hangup())).transpose()?,
         })
     }
 
@@ -105,11 +114,19 @@ impl Signals {
             tokio::select! {
                 _ = self.interrupt.recv() => return Signal::Interrupt,
                 _ = self.terminate.recv() => return Signal::Terminate,
-                _ = self.hangup.recv() => {
+                () = heard(&mut self.more) => return Signal::Terminate,
+                () = heard(&mut self.hangup) => {
                     tracing::warn!("SIGHUP changes nothing: files are read at the start; restart to read them again");
                 }
             }
         }
+    }
+}
+
+async fn heard(signal: &mut Option<unix::Signal>) {
+    match signal {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 
