@@ -173,6 +173,10 @@ impl Target {
     pub async fn prepare(&self, text: &str, marks: &mut Marks) -> Result<Prepared, Trouble> {
         let present = self.destination.read()?;
         if present.as_deref() == Some(text.as_bytes()) {
+            if self.destination.repair()? {
+                let file = self.destination.path().display();
+                tracing::warn!(%file, "mode or owner were changed by somebody, and are put right");
+            }
             let pending = self.destination.is_pending();
             return Ok(if pending { Prepared::Unfinished } else { Prepared::Unchanged });
         }

@@ -6,12 +6,15 @@
 //! there was no file before.
 
 mod beside;
+mod owner;
 
-use beside::{copy, folder, keep_owner, previous, put_back, staged, sweep};
+pub use owner::Owner;
+
+use beside::{back_up, copy, folder, keep_owner, previous, put_back, replace, staged, sweep};
 use std::{
     fs::{self, File, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
@@ -22,6 +25,8 @@ pub struct Destination {
     path: PathBuf,
     perms: Option<u32>,
     create_folders: bool,
+    owner: Owner,
+    backup: bool,
 }
 
 /// Why a file could not be written or put back.
@@ -38,6 +43,7 @@ pub struct FileError {
 pub struct Staged {
     file: NamedTempFile,
     target: PathBuf,
+    backup: bool,
 }
 
 const NEW_FILE: u32 = 0o644;
@@ -46,7 +52,31 @@ impl Destination {
     /// A destination; `perms` overrides the mode that an existing file has (0644 for a new one).
     #[must_use]
     pub fn new(path: PathBuf, perms: Option<u32>, create_folders: bool) -> Self {
-        Destination { path, perms, create_folders }
+        Destination { path, perms, create_folders, owner: Owner::default(), backup: false }
+    }
+
+    /// The same, owned by these.
+    #[must_use]
+    pub fn owned_by(self, owner: Owner) -> Self {
+        Destination { owner, ..self }
+    }
+
+    /// The same; with `backup`, the text before the present one is kept beside it, as `NAME.bak`.
+    #[must_use]
+    pub fn with_backup(self, backup: bool) -> Self {
+        Destination { backup, ..self }
+    }
+
+    /// Who shall own it.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Whether the text before the present one is kept.
+    #[must_use]
+    pub fn keeps_backup(&self) -> bool {
+        self.backup
     }
 
     /// The path as configured.
@@ -86,17 +116,43 @@ impl Destination {
         sweep(&target);
         let existing = fs::metadata(&target).ok();
         let mode = self.perms.or(existing.as_ref().map(|meta| meta.mode() & 0o7777)).unwrap_or(NEW_FILE);
+        let (user, group) = self.owner.ids().map_err(|e| self.error("be given to its owner", e))?;
         let write = || -> io::Result<NamedTempFile> {
             let mut file = staged(&target)?;
             file.write_all(text)?;
-            file.as_file().set_permissions(Permissions::from_mode(mode))?;
             if let Some(owner) = &existing {
                 keep_owner(file.as_file(), owner)?;
             }
+            fchown(file.as_file(), user, group)?;
+            // After the owner, whose change takes special bits away.
+            file.as_file().set_permissions(Permissions::from_mode(mode))?;
             file.as_file().sync_all()?;
             Ok(file)
         };
-        write().map(|file| Staged { file, target: target.clone() }).map_err(|e| self.error("be written", e))
+        let backup = self.backup;
+        write()
+            .map(|file| Staged { file, target: target.clone(), backup })
+            .map_err(|e| self.error("be written", e))
+    }
+
+    /// Puts mode and owner right where they are not what is asked for; true when they were not.
+    pub fn repair(&self) -> Result<bool, FileError> {
+        let repair = || -> io::Result<bool> {
+            let (user, group) = self.owner.ids()?;
+            let file = File::open(&self.path)?;
+            let meta = file.metadata()?;
+            let other = |wanted: Option<u32>, present: u32| wanted.is_some_and(|wanted| wanted != present);
+            let owner = other(user, meta.uid()) || other(group, meta.gid());
+            if owner {
+                fchown(&file, user, group)?;
+            }
+            let mode = self.perms.filter(|mode| owner || *mode != meta.mode() & 0o7777);
+            if let Some(mode) = mode {
+                file.set_permissions(Permissions::from_mode(mode))?;
+            }
+            Ok(owner || mode.is_some())
+        };
+        repair().map_err(|e| self.error("be given its mode and owner", e))
     }
 
     /// Says from now on that it is uncertain whether the present file is in use as it stands. True when that was
@@ -191,7 +247,7 @@ impl Staged {
     /// Puts the text in place; the file that was there becomes the previous one, unless an earlier one is still
     /// kept: that is the last which was certainly in use.
     pub fn swap(self) -> Result<(), FileError> {
-        let Staged { file, target } = self;
+        let Staged { file, target, backup } = self;
         let error = |what, source| FileError { path: target.clone(), what, source };
         let previous = previous(&target);
         let kept = match fs::hard_link(&target, &previous) {
@@ -202,10 +258,10 @@ impl Staged {
             other => other,
         };
         kept.map_err(|e| error("keep the previous file", e))?;
-        file.persist(&target).map_err(|e| error("be put in place", e.error))?;
-        File::open(folder(&target))
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| error("be put on the disk", e))
+        if backup {
+            back_up(&target).map_err(|e| error("keep a backup", e))?;
+        }
+        replace(&file.into_temp_path(), &target).map_err(|e| error("be put in place", e))
     }
 }
 
@@ -261,6 +317,53 @@ mod tests {
         assert_eq!(fs::metadata(destination.path()).unwrap().mode() & 0o777, 0o600);
         assert!(!destination.put_back().unwrap());
         assert!(destination.is_pending() && destination.read().unwrap().is_some());
+    }
+
+    #[test]
+    fn mode_and_owner_are_put_right_and_a_backup_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.cfg");
+        let me = fs::metadata(folder.path()).unwrap();
+        let owner = Owner { user: Some(me.uid().to_string()), group: Some(me.gid().to_string()) };
+        let destination =
+            Destination::new(path.clone(), Some(0o640), false).owned_by(owner).with_backup(true);
+        write(&destination, "one");
+        destination.settle().unwrap();
+        assert_eq!(names(folder.path()), ["h.cfg"], "there was nothing to keep");
+        for (text, backup) in [("two", "one"), ("three", "two")] {
+            write(&destination, text);
+            destination.settle().unwrap();
+            assert_eq!(fs::read_to_string(folder.path().join("h.cfg.bak")).unwrap(), backup);
+            assert_eq!(names(folder.path()), ["h.cfg", "h.cfg.bak"]);
+        }
+        assert!(!destination.repair().unwrap());
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        assert!(destination.repair().unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
+    }
+
+    #[test]
+    fn a_file_is_given_to_whom_it_shall_belong() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.cfg");
+        let given = |user: &str| {
+            let owner = Owner { user: Some(user.into()), group: None };
+            Destination::new(path.clone(), None, false).owned_by(owner).stage(b"x").map(drop)
+        };
+        let error = given("no-such-user").unwrap_err().to_string();
+        assert!(error.contains("h.cfg: cannot be given to its owner: there is no no-such-user"), "{error}");
+        // Only root may give files away.
+        if fs::metadata("/proc/self").unwrap().uid() == 0 {
+            write(
+                &Destination::new(path.clone(), None, false)
+                    .owned_by(Owner { user: Some("12345".into()), group: Some("54321".into()) }),
+                "x",
+            );
+            let meta = fs::metadata(&path).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (12345, 54321));
+        } else {
+            assert!(given("0").unwrap_err().to_string().contains("cannot be written"));
+        }
     }
 
     #[test]

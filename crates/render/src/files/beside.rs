@@ -75,6 +75,44 @@ pub(super) fn put_back(target: &Path) -> io::Result<()> {
     _ = fs::remove_file(&staged);
     // Not every file system has hard links.
     fs::hard_link(&previous, &staged).or_else(|_| fs::copy(&previous, &staged).map(drop))?;
-    fs::rename(&staged, target)?;
-    File::open(folder(target))?.sync_all()
+    replace(&staged, target)
+}
+
+/// Puts a file in the place of another, on the disk. A file that is a mount of its own, as containers have them,
+/// cannot be replaced: it is written over.
+pub(super) fn replace(from: &Path, target: &Path) -> io::Result<()> {
+    match fs::rename(from, target) {
+        Ok(()) => File::open(folder(target))?.sync_all(),
+        Err(e) if matches!(e.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::CrossesDevices) => {
+            write_over(from, target)?;
+            fs::remove_file(from)
+        }
+        Err(e) => Err(e),
+    }
+}
+
+/// The text, mode and owner of `from`, in the file that is there. Not at once: a reader may see half of it.
+fn write_over(from: &Path, target: &Path) -> io::Result<()> {
+    let (mut from, mut target) = (File::open(from)?, File::options().write(true).open(target)?);
+    let length = io::copy(&mut from, &mut target)?;
+    target.set_len(length)?;
+    let meta = from.metadata()?;
+    keep_owner(&target, &meta)?;
+    target.set_permissions(meta.permissions())?;
+    target.sync_all()
+}
+
+/// Keeps the present file as `NAME.bak`, in place of an earlier one.
+pub(super) fn back_up(target: &Path) -> io::Result<()> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let (backup, staged) =
+        (folder(target).join(format!("{name}.bak")), folder(target).join(hidden(target, STAGED) + "backup"));
+    _ = fs::remove_file(&staged);
+    match fs::hard_link(target, &staged) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // Not every file system has hard links.
+        Err(_) => fs::copy(target, &staged).map(drop)?,
+        Ok(()) => {}
+    }
+    fs::rename(staged, backup)
 }
