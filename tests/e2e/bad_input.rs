@@ -66,22 +66,32 @@ fn every_mistake_is_told_with_its_place() -> Outcome {
     Ok(())
 }
 
+/// For `render`, Consul's variables only say what files leave open, as in consul-template.
 #[test]
-fn a_flag_beats_the_environment_which_beats_the_file() -> Outcome {
+fn a_flag_beats_environment_and_file_and_these_each_other() -> Outcome {
     let home = tempdir()?;
     fs::write(home.path().join("t.hbs"), "x\n")?;
-    fs::write(
-        home.path().join("r.hcl"),
-        "consul {\n  address = \"10.0.0.1:8500\"\n  token = \"s3cret-token\"\n}\n\
-         template {\n  source = \"t.hbs\"\n  destination = \"out\"\n}\n",
-    )?;
-    for (env, flag, address) in [
-        (None, None, "http://10.0.0.1:8500"),
-        (Some("10.0.0.2:8500"), None, "http://10.0.0.2:8500"),
-        (Some("10.0.0.2:8500"), Some("10.0.0.3:8500"), "http://10.0.0.3:8500"),
+    let consul = "consul {\n  address = \"10.0.0.1:8500\"\n  token = \"s3cret-token\"\n}\n";
+    for (program, what) in [
+        ("render", "template {\n  source = \"t.hbs\"\n  destination = \"out\"\n}\n"),
+        (
+            "register",
+            "service \"redis\" {\n  id = \"a\"\n  port = 1\n  address = \"10.0.0.9\"\n  probe \"static\" {\n    role = \"primary\"\n  }\n}\n",
+        ),
+    ] {
+        fs::write(home.path().join(format!("{program}.hcl")), format!("{consul}{what}"))?;
+    }
+    for (program, env, flag, address) in [
+        ("render", None, None, "http://10.0.0.1:8500"),
+        ("render", Some("10.0.0.2:8500"), None, "http://10.0.0.1:8500"),
+        ("render", Some("10.0.0.2:8500"), Some("10.0.0.3:8500"), "http://10.0.0.3:8500"),
+        ("register", None, None, "http://10.0.0.1:8500"),
+        ("register", Some("10.0.0.2:8500"), None, "http://10.0.0.2:8500"),
+        ("register", Some("10.0.0.2:8500"), Some("10.0.0.3:8500"), "http://10.0.0.3:8500"),
     ] {
         let mut command = Command::new(binary()?);
-        command.args(["render", "-c", "r.hcl", "--print-config"]).current_dir(home.path()).env_clear();
+        command.args([program, "-c", &format!("{program}.hcl"), "--print-config"]);
+        command.current_dir(home.path()).env_clear();
         command.envs(env.map(|env| ("CONSUL_HTTP_ADDR", env)));
         command.args(flag.into_iter().flat_map(|flag| ["--consul-addr", flag]));
         let out = command.output()?;

@@ -44,5 +44,6 @@ mod sigterm;
 mod steered;
 mod sweeps;
 mod systemd;
+mod taken_over;
 mod traps;
 mod unruly;

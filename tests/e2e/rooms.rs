@@ -71,6 +71,8 @@ const DECIDING: [(&str, &[&str]); 6] = [
         "render",
         &[
             "again.rs",
+            "config",
+            "environment.rs",
             "facts.rs",
             "functions",
             "haproxy/ahead.rs",

@@ -45,6 +45,8 @@ pub struct Retry {
     pub backoff: Duration,
     /// Bound of the longest pause. Short by default: a fail-over after an outage must not wait for it.
     pub max_backoff: Duration,
+    /// Whoever follows a question is woken after so many failures in a row, to give it up; 0 for never. Tries go on.
+    pub attempts: u32,
 }
 
 /// What the command line says of Consul.
@@ -60,10 +62,12 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 /// Half of what Consul takes from one address (`http_max_conns_per_client`): others on this machine need some too.
 const DEFAULT_CONNECTIONS: usize = 100;
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// No pause reaches it in a life.
+const UNBOUNDED: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Default for Retry {
     fn default() -> Self {
-        Retry { backoff: Duration::from_millis(250), max_backoff: Duration::from_secs(5) }
+        Retry { backoff: Duration::from_millis(250), max_backoff: Duration::from_secs(5), attempts: 0 }
     }
 }
 
@@ -275,12 +279,17 @@ impl Retry {
             );
         }
         let backoff = retry.duration("backoff", mistakes).unwrap_or(default.backoff);
-        let max_backoff = retry.duration("max_backoff", mistakes).unwrap_or(default.max_backoff);
+        let max_backoff = match retry.duration("max_backoff", mistakes) {
+            None => default.max_backoff.max(backoff),
+            // consul-template's word for no bound.
+            Some(Duration::ZERO) => UNBOUNDED,
+            Some(bound) => bound,
+        };
         if backoff.is_zero() || max_backoff < backoff {
             retry.mistake("backoff", "must be more than zero and no more than max_backoff", mistakes);
         }
         retry.finish(mistakes);
-        Retry { backoff, max_backoff }
+        Retry { backoff, max_backoff, attempts: default.attempts }
     }
 }
 

@@ -86,7 +86,12 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
             (_, trouble) => {
                 cursor = cursor.fail();
                 let trouble = trouble.unwrap_or_default();
-                if tx.send_if_modified(|watched| watched.fail(&trouble)) {
+                let (mut news, limit) = (false, client.settings().retry.attempts);
+                tx.send_if_modified(|watched| {
+                    news = watched.fail(&trouble);
+                    news || watched.failures == limit
+                });
+                if news {
                     tracing::warn!(%query, trouble, "no answer that can be believed; keeping the last known value");
                 }
                 sleep(backoff.pause()).await;

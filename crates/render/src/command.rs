@@ -1,16 +1,19 @@
 //! The command that a template may run after its file changed.
 
+use config::Environment;
 use daemon::child::{Running, command};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{process::Command, time::timeout};
 
 /// A command: a program with arguments, or a line for the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AfterWrite {
     /// Program and arguments. A single word with blanks in it is run by `sh -c`, as in consul-template.
     pub argv: Vec<String>,
-    /// The command is killed after this time, with all that it started.
+    /// The command is killed after this time, with all that it started; zero for a command that is not waited for.
     pub timeout: Duration,
+    /// What it sees of the environment.
+    pub env: Environment,
 }
 
 /// Why a command did not do its work.
@@ -46,19 +49,10 @@ impl AfterWrite {
     /// Runs the command to its end.
     pub async fn run(&self) -> Result<(), CommandError> {
         let line = self.argv.join(" ");
-        let mut program = match self.argv.as_slice() {
-            [line] if line.contains(char::is_whitespace) => {
-                let mut shell = command("sh");
-                shell.arg("-c").arg(line);
-                shell
-            }
-            [program, arguments @ ..] => {
-                let mut direct = command(program);
-                direct.args(arguments);
-                direct
-            }
-            [] => return Ok(()),
-        };
+        let Some(mut program) = prepared(&self.argv, &self.env) else { return Ok(()) };
+        if self.timeout.is_zero() {
+            return unwatched(&mut program).map_err(|why| CommandError::Start { command: line, why });
+        }
         let ended = async { Running::start(&mut program)?.end().await };
         match timeout(self.timeout, ended).await {
             Err(_) => Err(CommandError::Slow { command: line, limit: self.timeout }),
@@ -69,17 +63,53 @@ impl AfterWrite {
     }
 }
 
+/// A program as it is started: a single word with blanks in it is for the shell. `None` without a word.
+#[must_use]
+pub fn prepared(argv: &[String], env: &Environment) -> Option<Command> {
+    let mut prepared = match argv {
+        [line] if line.contains(char::is_whitespace) => {
+            let mut shell = command("sh");
+            shell.arg("-c").arg(line);
+            shell
+        }
+        [program, arguments @ ..] => {
+            let mut direct = command(program);
+            direct.args(arguments);
+            direct
+        }
+        [] => return None,
+    };
+    prepared.env_clear().envs(env);
+    Some(prepared)
+}
+
+/// Starts a command whose end is of no interest but to the log.
+fn unwatched(program: &mut Command) -> std::io::Result<()> {
+    let mut running = Running::start(program)?;
+    tokio::spawn(async move {
+        match running.end().await {
+            Ok(status) => tracing::debug!(%status, "a command that was not waited for ended"),
+            Err(error) => tracing::debug!(%error, "a command that was not waited for was lost"),
+        }
+    });
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::Path;
+
+    fn env() -> Environment {
+        [("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())].into()
+    }
 
     #[tokio::test]
     async fn a_command_that_is_too_slow_ends_with_all_that_it_started() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pid");
         let line = format!("sleep 1000 & echo $! > {0}.new && mv {0}.new {0}; wait", file.display());
-        let slow = AfterWrite { argv: vec![line], timeout: Duration::from_secs(3600) };
+        let slow = AfterWrite { argv: vec![line], timeout: Duration::from_secs(3600), env: env() };
         let started = async {
             while !file.exists() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -103,7 +133,10 @@ mod tests {
 
     async fn run(argv: &[&str], timeout_ms: u64) -> Result<(), String> {
         let argv = argv.iter().map(|word| (*word).to_owned()).collect();
-        AfterWrite { argv, timeout: Duration::from_millis(timeout_ms) }.run().await.map_err(|e| e.to_string())
+        AfterWrite { argv, timeout: Duration::from_millis(timeout_ms), env: env() }
+            .run()
+            .await
+            .map_err(|e| e.to_string())
     }
 
     #[tokio::test]
@@ -115,6 +148,8 @@ mod tests {
             Err("`sh -c exit 3` failed (exit status: 3)".into())
         );
         assert!(run(&["sleep", "60"], 20).await.unwrap_err().contains("did not end within 20ms"));
+        assert_eq!(run(&["sh", "-c", "exit 3"], 0).await, Ok(()), "nobody waits for it");
+        assert!(run(&["no-such-program"], 0).await.unwrap_err().contains("cannot be started"));
         assert!(run(&["no-such-program"], 5000).await.unwrap_err().contains("cannot be started"));
     }
 }

@@ -1,14 +1,25 @@
 //! What the user may choose: files, environment and flags, checked as a whole. Every mistake is reported at once.
 
+mod exec;
+pub mod flags;
+mod process;
+mod spelling;
+#[cfg(test)]
+mod taken_over;
+mod writing;
+
+pub use process::ProcessConfig;
+
 use crate::{
     command::AfterWrite,
+    exec::Program,
     files::Destination,
     haproxy::{demote::Demote, socket::Socket},
     quiet::Patience,
     steer::Policy,
     template::{Dialect, Language},
 };
-use config::{Environment, Mistakes, Place, Section, show_duration};
+use config::{Environment, Mistakes, Place, Section, Setting, show_duration};
 use consul::{ConsulSettings, settings};
 use daemon::settings::{AdminFlags, AdminSettings};
 use serde_json::{Value, json};
@@ -29,6 +40,10 @@ pub struct RenderConfig {
     pub once: bool,
     /// Print instead of writing; run nothing.
     pub dry: bool,
+    /// What concerns the process as a whole.
+    pub process: ProcessConfig,
+    /// A program to supervise.
+    pub exec: Option<Program>,
 }
 
 /// One template and what is done with its text.
@@ -54,6 +69,19 @@ pub struct TemplateConfig {
     pub command: Option<AfterWrite>,
     /// The HAProxy that reads the file.
     pub haproxy: Option<HaproxyConfig>,
+    /// Whether its failure to be filled ends the process.
+    pub error_fatal: bool,
+}
+
+/// What templates have that say nothing of their own.
+struct Defaults<'a> {
+    wait: Patience,
+    delimiters: [Option<String>; 2],
+    error_fatal: bool,
+    /// Says it for all templates, whatever they say.
+    forced: Option<bool>,
+    /// What commands may see.
+    env: &'a Environment,
 }
 
 /// The HAProxy that reads a rendered file.
@@ -86,18 +114,16 @@ pub struct Flags {
     pub admin: AdminFlags,
     /// `--template SRC:DST[:CMD]`, each.
     pub templates: Vec<String>,
-    /// `--once`.
-    pub once: bool,
     /// `--dry`.
     pub dry: bool,
+    /// Flags that stand for a key, with what was given, in order.
+    pub over: Vec<(String, String)>,
 }
 
 /// Top-level blocks that may be repeated.
 pub const REPEATABLE: [&str; 1] = ["template"];
 /// As in consul-template.
 const MAX_STALE: Duration = Duration::from_secs(2);
-/// As in consul-template.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// A reload takes some 100 ms and leaves a worker behind; a burst of changes should not leave one for each.
 const RELOAD_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -105,16 +131,32 @@ impl RenderConfig {
     /// Checks what was read from the files in `top`, with the environment and flags over it.
     #[must_use]
     pub fn read(mut top: Section, env: &Environment, flags: &Flags, mistakes: &mut Mistakes) -> Self {
-        let consul = ConsulSettings::read(&mut top, env, &flags.consul, mistakes);
-        let admin = AdminSettings::read(&mut top, env, &flags.admin, mistakes);
+        let env = flags::layer(&mut top, env, &flags.over, mistakes);
+        spelling::translate(&mut top, mistakes);
+        spelling::set_aside(&mut top, mistakes);
+        let process = ProcessConfig::read(&mut top, mistakes);
+        let mut consul = ConsulSettings::read(&mut top, &env, &flags.consul, mistakes);
+        consul.retry.attempts = process.attempts;
+        let admin = AdminSettings::read(&mut top, &env, &flags.admin, mistakes);
+        let passed = passed_on(&env, &consul);
+        let exec = exec::program(&mut top, &passed, mistakes);
         let wait = patience(&mut top, Patience::default(), mistakes);
+        let fatal = top.bool("template_error_fatal", mistakes);
+        let by_flag = top.place_of("template_error_fatal").file().starts_with("--");
+        let defaults = Defaults {
+            wait,
+            delimiters: spelling::delimiters(&mut top, mistakes),
+            error_fatal: fatal.unwrap_or(process.exit_on_error),
+            forced: fatal.filter(|_| by_flag),
+            env: &passed,
+        };
         let mut templates: Vec<TemplateConfig> = top
             .blocks("template", false, mistakes)
             .into_iter()
-            .filter_map(|(_, section)| TemplateConfig::read(section, wait, mistakes))
+            .filter_map(|(_, section)| TemplateConfig::read(section, &defaults, mistakes))
             .collect();
         for spec in &flags.templates {
-            match TemplateConfig::parse(spec, wait) {
+            match TemplateConfig::parse(spec, &defaults) {
                 Ok(template) => templates.push(template),
                 Err(why) => mistakes.note(Place::of("--template"), spec, why),
             }
@@ -135,47 +177,47 @@ impl RenderConfig {
             }
         }
         let max_stale = top.duration("max_stale", mistakes).unwrap_or(MAX_STALE);
-        let once = top.bool("once", mistakes).unwrap_or_default() || flags.once;
+        let once = top.bool("once", mistakes).unwrap_or_default();
         top.finish(mistakes);
-        RenderConfig { consul, admin, templates, max_stale, once, dry: flags.dry }
+        RenderConfig { consul, admin, templates, max_stale, once, dry: flags.dry, process, exec }
     }
 
     /// The effective configuration, for people; secrets are left out.
     #[must_use]
     pub fn show(&self) -> Value {
         let admin = self.admin.show();
+        let process = self.process.show();
         json!({
             "consul": self.consul.show(),
             "admin": admin["admin"],
             "log": admin["log"],
             "once": self.once,
             "max_stale": show_duration(self.max_stale),
+            "pid_file": process["pid_file"],
+            "kill_signal": process["kill_signal"],
+            "reload_signal": process["reload_signal"],
+            "exit_on_error": process["exit_on_error"],
+            "log_file": process["log_file"],
+            "syslog": process["syslog"],
+            "exec": self.exec.as_ref().map(exec::show),
             "template": self.templates.iter().map(TemplateConfig::show).collect::<Vec<_>>(),
         })
     }
 }
 
 impl TemplateConfig {
-    fn read(mut section: Section, wait: Patience, mistakes: &mut Mistakes) -> Option<Self> {
-        let contents = section.string("contents", mistakes);
-        let source = section.string("source", mistakes).map(PathBuf::from);
-        let path = section.string("destination", mistakes).map(PathBuf::from);
-        let perms = section.string("perms", mistakes).and_then(|perms| {
-            let mode = u32::from_str_radix(&perms, 8).ok().filter(|mode| *mode <= 0o7777);
-            if mode.is_none() {
-                section.mistake("perms", "must be an octal mode in quotes, such as \"0640\"", mistakes);
-            }
-            mode
-        });
-        let create = section.bool("create_dest_dirs", mistakes).unwrap_or(true);
-        let wait = patience(&mut section, wait, mistakes);
-        let command = command(&mut section, mistakes);
+    fn read(mut section: Section, defaults: &Defaults<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+        let contents = section.string("contents", mistakes).filter(|text| !text.is_empty());
+        let source = section.string("source", mistakes).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let destination = writing::destination(&mut section, mistakes);
+        let wait = patience(&mut section, defaults.wait, mistakes);
+        let command = exec::command(&mut section, defaults.env, mistakes);
         let haproxy =
             section.block("haproxy", mistakes).and_then(|haproxy| HaproxyConfig::read(haproxy, mistakes));
-        if contents.is_some() == source.is_some() && (contents.is_some() || path.is_some()) {
+        if contents.is_some() == source.is_some() {
             section.mistake("source", "is required, or contents in its place: one of the two", mistakes);
         }
-        let dialect = dialect(&mut section, contents.is_some(), mistakes);
+        let dialect = dialect(&mut section, contents.is_some(), &defaults.delimiters, mistakes);
         let denied = section
             .words("function_denylist", mistakes)
             .or_else(|| section.words("function_blacklist", mistakes))
@@ -183,11 +225,7 @@ impl TemplateConfig {
         let sandbox = section.string("sandbox_path", mistakes).filter(|path| !path.is_empty());
         let plugins = section.bool("plugins", mistakes).unwrap_or_default();
         let source = source.or_else(|| contents.as_ref().map(|_| "contents".into()));
-        for (key, value) in [("source", &source), ("destination", &path)] {
-            if value.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
-                section.mistake(key, "is required", mistakes);
-            }
-        }
+        let error_fatal = section.bool("error_fatal", mistakes).unwrap_or(defaults.error_fatal);
         if command.is_some() && haproxy.is_some() {
             section.mistake(
                 "command",
@@ -196,7 +234,6 @@ impl TemplateConfig {
             );
         }
         section.finish(mistakes);
-        let destination = Destination::new(path?, perms, create);
         Some(TemplateConfig {
             source: source?,
             contents,
@@ -204,35 +241,27 @@ impl TemplateConfig {
             denied,
             sandbox,
             plugins,
-            destination,
+            destination: destination?,
             wait,
             command,
             haproxy,
+            error_fatal: defaults.forced.unwrap_or(error_fatal),
         })
     }
 
-    /// Reads consul-template's `SRC:DST[:CMD]`; the command may hold further colons.
-    fn parse(spec: &str, wait: Patience) -> Result<Self, String> {
-        let mut parts = spec.splitn(3, ':');
-        match (parts.next(), parts.next(), parts.next()) {
-            (Some(source), Some(destination), command) if !source.is_empty() && !destination.is_empty() => {
-                let command = command.filter(|command| !command.is_empty());
-                Ok(TemplateConfig {
-                    source: source.into(),
-                    contents: None,
-                    dialect: Dialect::default(),
-                    denied: vec![],
-                    sandbox: None,
-                    plugins: false,
-                    destination: Destination::new(destination.into(), None, true),
-                    wait,
-                    command: command
-                        .map(|line| AfterWrite { argv: vec![line.to_owned()], timeout: COMMAND_TIMEOUT }),
-                    haproxy: None,
-                })
+    /// Reads consul-template's `SRC:DST[:CMD]` as a block with these three keys.
+    fn parse(spec: &str, defaults: &Defaults<'_>) -> Result<Self, String> {
+        let wrong = || "write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND".to_owned();
+        let (source, destination, command) = spelling::template(spec).ok_or_else(wrong)?;
+        let mut section = Section::empty("template");
+        for (key, value) in
+            [("source", Some(source)), ("destination", Some(destination)), ("command", command)]
+        {
+            if let Some(value) = value {
+                section.lay(&[key], Place::of("--template"), Setting::Text(value.into()));
             }
-            _ => Err("write SOURCE:DESTINATION or SOURCE:DESTINATION:COMMAND".into()),
         }
+        TemplateConfig::read(section, defaults, &mut Mistakes::default()).ok_or_else(wrong)
     }
 
     fn show(&self) -> Value {
@@ -247,9 +276,14 @@ impl TemplateConfig {
             "destination": self.destination.path(),
             "perms": self.destination.perms().map(|mode| format!("{mode:04o}")),
             "create_dest_dirs": self.destination.creates_folders(),
+            "user": self.destination.owner().user,
+            "group": self.destination.owner().group,
+            "backup": self.destination.keeps_backup(),
+            "error_fatal": self.error_fatal,
             "wait": {"min": show_duration(self.wait.min), "max": show_duration(self.wait.max)},
             "command": self.command.as_ref().map(|command| &command.argv),
             "command_timeout": self.command.as_ref().map(|command| show_duration(command.timeout)),
+            "command_env": self.command.as_ref().map(|command| exec::names(&command.env)),
             "haproxy": self.haproxy.as_ref().map(|haproxy| json!({
                 "master_socket": haproxy.master_socket.to_string(),
                 "stats_socket": haproxy.stats_socket.as_ref().map(ToString::to_string),
@@ -309,8 +343,34 @@ fn policy(word: &str) -> Result<Policy, String> {
     }
 }
 
+/// `wait { min  max }`, or consul-template's `wait = "MIN[:MAX]"`.
 fn patience(section: &mut Section, default: Patience, mistakes: &mut Mistakes) -> Patience {
-    let Some(mut wait) = section.block("wait", mistakes) else { return default };
+    if let Some(text) = section.text("wait").map(str::to_owned) {
+        let (place, (min, max)) = (section.place_of("wait").clone(), wait_parts(&text));
+        let mut wait = Section::empty(&section.path_of("wait"));
+        let parts = [("min", Some(min)), ("max", max)];
+        for (key, part) in parts {
+            if let Some(part) = part {
+                wait.lay(&[key], place.clone(), Setting::Text(part.trim().into()));
+            }
+        }
+        _ = section.string("wait", mistakes);
+        return waited(wait, default, mistakes);
+    }
+    match section.block("wait", mistakes) {
+        Some(wait) => waited(wait, default, mistakes),
+        None => default,
+    }
+}
+
+fn wait_parts(text: &str) -> (&str, Option<&str>) {
+    text.split_once(':').map_or((text, None), |(min, max)| (min, Some(max)))
+}
+
+fn waited(mut wait: Section, default: Patience, mistakes: &mut Mistakes) -> Patience {
+    // consul-template's own name for it is `bool`, by a slip.
+    let enabled = wait.bool("enabled", mistakes).or(wait.bool("bool", mistakes)).unwrap_or(true);
+    let given = wait.has("min") || wait.has("max");
     let min = wait.duration("min", mistakes).unwrap_or_default();
     // As in consul-template.
     let max = wait.duration("max", mistakes).unwrap_or(min * 4);
@@ -318,10 +378,27 @@ fn patience(section: &mut Section, default: Patience, mistakes: &mut Mistakes) -
         wait.mistake("max", "must not be less than min", mistakes);
     }
     wait.finish(mistakes);
-    Patience { min, max }
+    match (enabled, given) {
+        (false, _) => Patience::default(),
+        (true, true) => Patience { min, max },
+        (true, false) => default,
+    }
 }
 
-fn dialect(section: &mut Section, inline: bool, mistakes: &mut Mistakes) -> Dialect {
+/// The environment as programs that render starts may see it: how to reach Consul, and not by which token.
+fn passed_on(env: &Environment, consul: &ConsulSettings) -> Environment {
+    let mut passed = env.clone();
+    daemon::child::SECRETS.iter().for_each(|name| _ = passed.remove(*name));
+    passed.insert("CONSUL_HTTP_ADDR".into(), consul.address.clone());
+    passed
+}
+
+fn dialect(
+    section: &mut Section,
+    inline: bool,
+    [left, right]: &[Option<String>; 2],
+    mistakes: &mut Mistakes,
+) -> Dialect {
     let language = section.string("dialect", mistakes).and_then(|name| match name.as_str() {
         "handlebars" => Some(Language::Handlebars),
         "go" => Some(Language::Go),
@@ -333,20 +410,11 @@ fn dialect(section: &mut Section, inline: bool, mistakes: &mut Mistakes) -> Dial
     Dialect {
         // Whoever writes a template into the configuration does so as in consul-template.
         language: language.or(inline.then_some(Language::Go)),
-        left: section.string("left_delimiter", mistakes).unwrap_or_default(),
-        right: section.string("right_delimiter", mistakes).unwrap_or_default(),
+        left: section.string("left_delimiter", mistakes).or(left.clone()).unwrap_or_default(),
+        right: section.string("right_delimiter", mistakes).or(right.clone()).unwrap_or_default(),
         missing_is_error: section.bool("error_on_missing_key", mistakes).unwrap_or_default(),
         strict: section.bool("strict", mistakes).unwrap_or_default(),
     }
-}
-
-fn command(section: &mut Section, mistakes: &mut Mistakes) -> Option<AfterWrite> {
-    let timeout = section.duration("command_timeout", mistakes).unwrap_or(COMMAND_TIMEOUT);
-    if timeout.is_zero() {
-        section.mistake("command_timeout", "must be more than zero: a command is waited for", mistakes);
-    }
-    let argv = section.words("command", mistakes)?;
-    Some(AfterWrite { argv, timeout })
 }
 
 #[cfg(test)]

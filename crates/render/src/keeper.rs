@@ -59,8 +59,19 @@ pub struct Keeper {
     pub dry: bool,
     /// End after the first text.
     pub once: bool,
+    /// Which failures are the end.
+    pub fatal: Fatal,
     /// The loop's memory.
     pub memory: Memory,
+}
+
+/// Which failures end the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fatal {
+    /// The template cannot be filled.
+    pub template: bool,
+    /// Its text cannot be brought into use, or its command fails.
+    pub others: bool,
 }
 
 /// How soon an operator's reset is seen while a master is refused.
@@ -81,6 +92,8 @@ pub struct Memory {
     hopeless: Vec<String>,
     /// The last text that was printed by `--dry`.
     printed: Option<String>,
+    /// Whether it was the template that failed last.
+    unfilled: bool,
 }
 
 /// Somebody may use the socket by hand, or restart HAProxy: looked for this often.
@@ -102,6 +115,7 @@ impl Memory {
             reloaded: None,
             hopeless: vec![],
             printed: None,
+            unfilled: false,
         }
     }
 
@@ -132,7 +146,7 @@ impl Keeper {
                     if exit == Some(Exit::Failed) {
                         self.tell_readers();
                     }
-                    if let Some(exit) = exit.filter(|_| self.once) {
+                    if let Some(exit) = exit.filter(|exit| self.once || self.is_fatal(*exit)) {
                         self.leave().await;
                         return exit;
                     }
@@ -145,6 +159,12 @@ impl Keeper {
         if let Some(helm) = &mut self.helm {
             helm.leave().await;
         }
+    }
+
+    /// Whether an end of [`Keeper::act`] is that of the process.
+    fn is_fatal(&self, exit: Exit) -> bool {
+        let fatal = if self.memory.unfilled { self.fatal.template } else { self.fatal.others };
+        exit != Exit::Done && fatal
     }
 
     /// An answer changed somewhere: is it one of ours?
@@ -182,6 +202,7 @@ impl Keeper {
         }
         let newest = self.memory.seen.iter().flatten().max();
         marks.heard = newest.map(|heard| unix_millis() - heard.elapsed().as_secs_f64() * 1e3);
+        self.memory.unfilled = draft.text.is_err();
         match draft.text {
             Err(error) => {
                 self.report.failed("refused", Marks::default(), &error.to_string());

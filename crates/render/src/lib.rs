@@ -3,7 +3,8 @@
 //! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` and `again` say when to
 //! act, `apply` brings a text into use over `files`, `command` and `haproxy`, `steer` goes ahead of it where clients
 //! cannot wait; `keeper` is the loop of one template,
-//! `report` tells what becomes of it, `status` and `services` say it to programs, `page` to people. `diff` explains what would be done, and does nothing.
+//! `exec` supervises a program that reads the files, `environment` says what it may see,
+//! `report` tells what becomes of it all, `status` and `services` say it to programs, `page` to people. `diff` explains what would be done, and does nothing.
 
 pub mod again;
 pub mod apply;
@@ -11,6 +12,8 @@ pub mod command;
 pub mod config;
 pub mod diff;
 pub mod doctor;
+pub mod environment;
+pub mod exec;
 pub mod facts;
 pub mod files;
 pub mod functions;
@@ -22,6 +25,7 @@ pub mod metrics;
 pub mod page;
 pub mod questions;
 pub mod quiet;
+mod reload;
 pub mod report;
 mod run;
 pub mod services;
@@ -31,4 +35,5 @@ pub mod template;
 
 pub use config::{Flags, RenderConfig};
 pub use haproxy::order::Order;
-pub use run::{Loaded, load, run};
+pub use reload::run;
+pub use run::{Loaded, load};

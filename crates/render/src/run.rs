@@ -1,15 +1,17 @@
-//! Puts the program together: reads its templates, opens its doors, starts a keeper for each template.
+//! Puts one reading of the configuration to work: reads its templates, opens its doors, starts a keeper for each
+//! template.
 
 use crate::{
     apply::{Reader, Target},
     config::{Flags, HaproxyConfig, REPEATABLE, RenderConfig, TemplateConfig},
+    exec::Files,
     facts::Facts,
     functions::Setting,
     haproxy::{
         master::Master,
         steward::{Applied, Steward},
     },
-    keeper::{Keeper, Memory},
+    keeper::{Fatal, Keeper, Memory},
     ledger::Ledger,
     machine::Machine,
     metrics::Metrics,
@@ -19,16 +21,16 @@ use crate::{
     steer::{Helm, Policy},
     template::{self, Template, TemplateError},
 };
-use ::config::{Environment, Mistakes, Place};
+use ::config::{Environment, Mistake, Mistakes, Place};
 use consul::{Client, Session};
 use daemon::{
     admin,
     clock::unix_millis,
     exit::Exit,
     metrics as daemon_metrics,
-    notify::{Notify, Vitals},
+    notify::Vitals,
     ready::{Awaited, Ready},
-    shutdown::Leaving,
+    shutdown::{self, Leaving, Shutdown},
 };
 use prometheus_client::registry::Registry;
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
@@ -42,6 +44,8 @@ const QUARANTINE: Duration = Duration::from_secs(60);
 pub struct Loaded {
     /// The configuration.
     pub config: RenderConfig,
+    /// What its writer should know.
+    pub warnings: Vec<Mistake>,
     templates: Vec<Box<dyn Template>>,
 }
 
@@ -68,7 +72,8 @@ pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded
             }
         }
     }
-    mistakes.into_result(Loaded { config, templates })
+    let warnings = mistakes.warnings().to_vec();
+    mistakes.into_result(Loaded { config, warnings, templates })
 }
 
 fn parse(
@@ -98,9 +103,30 @@ fn without_secrets(mut env: Environment) -> Environment {
     env
 }
 
-/// Runs until told to leave, or until each template is done with when that is all that was asked for.
-pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> Exit {
-    let Loaded { config, templates } = loaded;
+/// What is shown of the program at work.
+#[derive(Clone)]
+pub(crate) struct Shown {
+    address: String,
+    registry: Arc<Registry>,
+    facts: watch::Receiver<Facts>,
+    statuses: Vec<watch::Receiver<TemplateStatus>>,
+}
+
+/// The ends of the channels that outlive one reading of the configuration.
+pub(crate) struct Outside {
+    pub(crate) shown: watch::Sender<Option<Shown>>,
+    pub(crate) files: watch::Sender<Files>,
+}
+
+/// Works until told to leave, or until each template is done with when that is all that was asked for, or until a
+/// failure that is to be the end. What is awaited is added to `ready`, before `held` is let go.
+pub(crate) async fn work(
+    loaded: Loaded,
+    outside: &Outside,
+    (ready, held): (Ready, Option<Awaited>),
+    leaving: Leaving,
+) -> Exit {
+    let Loaded { config, templates, .. } = loaded;
     let client = match Client::new(&config.consul) {
         Ok(client) => client.allow_stale(config.max_stale).doubt_for(QUARANTINE),
         Err(error) => {
@@ -110,9 +136,10 @@ pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> E
     };
     let session = Session::start(&client);
     let mut registry = daemon_metrics::registry(env!("CARGO_PKG_VERSION"));
-    let ready = Ready::default();
     let (facts_tx, facts) = watch::channel(Facts::default());
     let metrics = Metrics::register(&mut registry, facts.clone());
+    // One keeper's failure may be the end of all.
+    let (end, inner) = shutdown::channel();
 
     let mut keepers = JoinSet::new();
     let report = |template: &TemplateConfig| {
@@ -136,34 +163,97 @@ pub async fn run(loaded: Loaded, systemd: Option<Notify>, leaving: Leaving) -> E
         let file = |other: &TemplateConfig| other.destination.path().to_owned();
         keeper.beside = beside.map(|(other, status)| (file(other), status.clone())).collect();
         let steward = steward(&config, template, &keeper);
-        keepers.spawn(together(keeper.keep(leaving.clone()), steward));
+        keepers.spawn(together(keeper.keep(inner.clone()), steward));
     }
-    drop(all);
-    if let Some(systemd) = systemd {
-        tokio::spawn(systemd.keep(vitals(ready.clone(), statuses.clone()), leaving.clone()));
-    }
+    drop((all, inner, held));
+    let address = client.settings().address.clone();
+    let shown =
+        Shown { address, registry: Arc::new(registry), facts: facts.clone(), statuses: statuses.clone() };
+    outside.shown.send_replace(Some(shown));
+    let gathering = tokio::spawn(gather(statuses, ready, outside.files.clone()));
     tokio::spawn(questions::follow(client.clone(), asked, facts_tx));
-    if let Some(address) = config.admin.address {
-        let bound = match admin::bind(address).await {
-            Ok(bound) => bound,
-            Err(error) => {
-                tracing::error!("{error}");
-                return Exit::Failed;
-            }
-        };
-        tokio::spawn(bound.serve(pages(&client, &ready, registry, facts, statuses), leaving));
-    }
-    let ended = keepers.join_all().await;
+    let exit = ended(keepers, &config, facts, end, leaving).await;
+    gathering.abort();
     session.end().await;
-    ended.into_iter().find(|exit| *exit != Exit::Done).unwrap_or(Exit::Done)
+    exit
+}
+
+/// Waits for the keepers' end, which one failure may bring about for all.
+async fn ended(
+    mut keepers: JoinSet<Exit>,
+    config: &RenderConfig,
+    mut facts: watch::Receiver<Facts>,
+    end: Shutdown,
+    mut leaving: Leaving,
+) -> Exit {
+    let mut worst = Exit::Done;
+    loop {
+        tokio::select! {
+            ended = keepers.join_next() => match ended {
+                None => return worst,
+                Some(ended) => {
+                    let exit = ended.unwrap_or(Exit::Aborted);
+                    if exit != Exit::Done {
+                        worst = exit;
+                    }
+                    if exit != Exit::Done && !config.once {
+                        end.tell();
+                    }
+                }
+            },
+            () = leaving.signaled(), if !end.was_told() => end.tell(),
+            () = given_up(&mut facts, config.process.attempts), if worst == Exit::Done && !end.was_told() => {
+                worst = Exit::Failed;
+                end.tell();
+            }
+        }
+    }
+}
+
+/// Waits until some question failed so often in a row that it is to be the end; for ever for 0.
+async fn given_up(facts: &mut watch::Receiver<Facts>, attempts: u32) {
+    let failed = |facts: &Facts| {
+        let mut failed = facts.iter().filter(|(_, watched)| watched.failures >= attempts);
+        failed.next().map(|(query, _)| query.to_string())
+    };
+    if attempts > 0
+        && let Ok(facts) = facts.wait_for(|facts| failed(facts).is_some()).await
+    {
+        let query = failed(&facts);
+        tracing::error!(query, attempts, "Consul gave no good answer, and exit_on_error is set");
+        return;
+    }
+    std::future::pending().await
+}
+
+/// Adds up how the files stand, for those who read them.
+async fn gather(statuses: Vec<watch::Receiver<TemplateStatus>>, ready: Ready, files: watch::Sender<Files>) {
+    let before = files.borrow().changes;
+    let news = Arc::new(tokio::sync::Notify::new());
+    let mut waits = JoinSet::new();
+    for mut status in statuses.clone() {
+        let news = Arc::clone(&news);
+        waits.spawn(async move {
+            while status.changed().await.is_ok() {
+                news.notify_one();
+            }
+        });
+    }
+    loop {
+        let changes = before + statuses.iter().map(|status| status.borrow().writes).sum::<u64>();
+        let now = Files { complete: ready.is_ready(), changes };
+        files.send_if_modified(|files| std::mem::replace(files, now) != now);
+        news.notified().await;
+    }
 }
 
 /// What systemd is told. Templates may have nothing to do for hours, so that the thread answers is all that can be said.
-fn vitals(
+pub(crate) fn vitals(
     ready: Ready,
-    statuses: Vec<watch::Receiver<TemplateStatus>>,
+    shown: watch::Receiver<Option<Shown>>,
 ) -> Vitals<impl Fn() -> String, impl FnMut(Instant) -> bool> {
     let summary = move || {
+        let statuses = shown.borrow().as_ref().map(|shown| shown.statuses.clone()).unwrap_or_default();
         let wrong = statuses.iter().find_map(|status| status.borrow().error.clone());
         wrong.unwrap_or_else(|| format!("templates that follow Consul: {}", statuses.len()))
     };
@@ -214,6 +304,7 @@ fn keeper(
         awaited: Some(awaited),
         dry: config.dry,
         once: config.once,
+        fatal: Fatal { template: template.error_fatal, others: config.process.exit_on_error },
         memory: Memory::new(tokio::time::Instant::now()),
     }
 }
@@ -246,21 +337,25 @@ fn reader(template: &TemplateConfig) -> Reader {
     }
 }
 
-fn pages(
-    client: &Client,
-    ready: &Ready,
-    registry: Registry,
-    facts: watch::Receiver<Facts>,
-    statuses: Vec<watch::Receiver<TemplateStatus>>,
-) -> admin::Pages {
-    let (address, waits) = (client.settings().address.clone(), ready.clone());
+pub(crate) fn pages(ready: &Ready, shown: &watch::Receiver<Option<Shown>>) -> admin::Pages {
+    let (waits, metrics, statuses) = (ready.clone(), shown.clone(), shown.clone());
     admin::Pages {
         ready: ready.clone(),
-        metrics: Arc::new(move || daemon_metrics::text(&registry)),
+        metrics: Arc::new(move || {
+            let registry = metrics.borrow().as_ref().map(|shown| Arc::clone(&shown.registry));
+            registry.map(|registry| daemon_metrics::text(&registry)).unwrap_or_default()
+        }),
         status: Arc::new(move || {
-            let templates: Vec<_> = statuses.iter().map(|status| status.borrow().clone()).collect();
+            let Some(shown) = statuses.borrow().clone() else { return serde_json::Value::Null };
+            let templates: Vec<_> = shown.statuses.iter().map(|status| status.borrow().clone()).collect();
             let heard_ms = |heard: tokio::time::Instant| unix_millis() - heard.elapsed().as_secs_f64() * 1e3;
-            status::page(&address, &waits.awaited(), &facts.borrow().clone(), &templates, heard_ms)
+            status::page(
+                &shown.address,
+                &waits.awaited(),
+                &shown.facts.borrow().clone(),
+                &templates,
+                heard_ms,
+            )
         }),
         view: crate::page::page,
         orders: admin::Orders::default(),

@@ -1,7 +1,8 @@
 //! What the command line may say.
 
-use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, time::Duration};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use render::config::flags::{FLAGS, Flag, Takes};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 /// Keeps roles of stateful servers in Consul, and HAProxy true to them.
 #[derive(Debug, Parser)]
@@ -58,26 +59,26 @@ pub enum EpochOrder {
     Reset,
 }
 
-/// What both programs take.
+/// What both programs take. Of a flag that is given twice, the last counts.
 #[derive(Args, Debug)]
 pub struct Common {
     /// Configuration file or folder (HCL or JSON); may be repeated, later ones go before earlier ones
     #[arg(short, long, value_name = "PATH")]
     pub config: Vec<PathBuf>,
     /// Address of the Consul agent
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", overrides_with = "consul_addr")]
     pub consul_addr: Option<String>,
     /// File that holds Consul's ACL token
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", overrides_with = "consul_token_file")]
     pub consul_token_file: Option<PathBuf>,
     /// Address of the admin pages: /healthz /readyz /metrics /status
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", overrides_with = "admin_addr")]
     pub admin_addr: Option<String>,
     /// Least important events to log: trace, debug, info, warn or error
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", overrides_with = "log_level")]
     pub log_level: Option<String>,
     /// Log as text or json
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", overrides_with = "log_format")]
     pub log_format: Option<String>,
     /// Print the effective configuration without secrets, and end
     #[arg(long)]
@@ -198,12 +199,89 @@ pub struct Render {
     /// A template, where its text goes, and a command to run after each change; may be repeated
     #[arg(long, value_name = "SRC:DST[:CMD]")]
     pub template: Vec<String>,
-    /// Render each template once, then end
-    #[arg(long)]
-    pub once: bool,
     /// Print what would be written, write and run nothing
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(value_parser = truth, action = ArgAction::Set, hide_possible_values = true, hide_default_value = true)]
     pub dry: bool,
+    /// Check configuration and templates, and do nothing else
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    #[arg(value_parser = truth, action = ArgAction::Set, hide_possible_values = true, hide_default_value = true)]
+    pub parse_only: bool,
+    /// consul-template's flags.
+    #[command(flatten)]
+    pub over: Over,
+}
+
+/// Flags of `render` that stand for a key of the configuration, with what was given.
+#[derive(Debug, Default)]
+pub struct Over(Vec<(String, String)>);
+
+impl Args for Over {
+    fn augment_args(command: Command) -> Command {
+        FLAGS.iter().fold(command, |command, flag| command.arg(argument(flag)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Over::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Over {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |flag: &Flag| {
+            let values = matches.get_many::<String>(flag.name).into_iter().flatten();
+            values.map(|value| (flag.name.to_owned(), value.clone())).collect::<Vec<_>>()
+        };
+        Ok(Over(FLAGS.iter().flat_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Over::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn argument(flag: &Flag) -> Arg {
+    let argument = Arg::new(flag.name).long(flag.name).help(flag.help).help_heading("As in consul-template");
+    let argument = match flag.takes {
+        Takes::Texts => return argument.action(ArgAction::Append).value_name("TEXT"),
+        Takes::Bool => argument
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(|text: &str| truth(text).map(|_| text.to_owned()))
+            .value_name("BOOL"),
+        Takes::Number => argument.value_name("NUMBER"),
+        Takes::Text => argument.value_name("TEXT"),
+    };
+    argument.action(ArgAction::Set).overrides_with(flag.name)
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    render::config::flags::truth(text).ok_or_else(|| "write true or false".to_owned())
+}
+
+/// The arguments with two dashes where consul-template's users write one: `render -once -consul-addr=…`. Flags of one
+/// letter stay, but for `-v`.
+pub fn two_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut command = <Arguments as CommandFactory>::command();
+    command.build();
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    let Some(render) = command.find_subcommand("render") else { return arguments };
+    if arguments.get(1).is_none_or(|program| program != "render") {
+        return arguments;
+    }
+    let known: Vec<&str> = render.get_arguments().filter_map(Arg::get_long).collect();
+    for argument in arguments.iter_mut().skip(2).take_while(|argument| *argument != "--") {
+        let Some(one) = argument.to_str().and_then(|text| text.strip_prefix('-')) else { continue };
+        let name = one.split_once('=').map_or(one, |(name, _)| name);
+        if name == "v" {
+            *argument = "--version".into();
+        } else if known.contains(&name) {
+            *argument = format!("--{one}").into();
+        }
+    }
+    arguments
 }
 
 /// What `render` does instead of rendering.
@@ -273,8 +351,52 @@ impl Render {
             consul: self.common.consul(),
             admin: self.common.admin(),
             templates: self.template.clone(),
-            once: self.once,
             dry: self.dry,
+            over: self.over.0.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(line: &str) -> Result<Render, String> {
+        let arguments = ["rolecall", "render"].into_iter().chain(line.split_whitespace()).map(OsString::from);
+        match Arguments::try_parse_from(two_dashes(arguments)).map_err(|e| e.to_string())?.program {
+            Program::Render(render) => Ok(render),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn flags_as_go_writes_them() {
+        Arguments::command().debug_assert();
+        for (line, wanted) in [
+            ("-once", "once=true"),
+            ("--once=false", "once=false"),
+            ("-once=0 -once=T", "once=T"),
+            ("-wait 5s:10s", "wait=5s:10s"),
+            ("-wait=5s -wait=6s", "wait=6s"),
+            ("-exec-env-custom a=b -exec-env-custom=c=d", "exec-env-custom=a=b exec-env-custom=c=d"),
+            ("-consul-ssl-verify=false -max-stale=0", "max-stale=0 consul-ssl-verify=false"),
+        ] {
+            let given = render(line).unwrap().over.0;
+            let given: Vec<_> = given.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            assert_eq!(given.join(" "), wanted, "{line}");
+        }
+        let all = render(
+            "-config a -c b -template x:y:z -consul-addr=h:1 -consul-token-file t -log-level debug -dry",
+        );
+        let all = all.unwrap();
+        assert_eq!(all.common.config, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert_eq!((all.template[0].as_str(), all.dry, all.parse_only), ("x:y:z", true, false));
+        assert_eq!(all.common.consul_addr.as_deref(), Some("h:1"));
+        assert_eq!(all.common.log_level.as_deref(), Some("debug"));
+        for wrong in ["-onec", "-once=maybe", "-wait", "more"] {
+            assert!(render(wrong).is_err(), "{wrong}");
+        }
+        assert!(render("-v").unwrap_err().contains("rolecall-render"));
+        assert!(render("-h").unwrap_err().contains("--exec-kill-timeout"));
     }
 }

@@ -6,18 +6,26 @@ mod epoch;
 mod orders;
 mod status;
 
-use arguments::{Arguments, Common, Diff, Failover, Instead, Program, Register};
+use arguments::{Arguments, Common, Diff, Failover, Instead, Program, Register, two_dashes};
 use clap::Parser;
-use config::{Environment, Mistakes};
-use daemon::{exit::Exit, notify::Notify, telemetry};
+use config::{Environment, Mistake, Mistakes};
+use daemon::{
+    Manners,
+    exit::Exit,
+    notify::Notify,
+    signal::{self, Signal},
+    telemetry,
+};
 use serde_json::Value;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-/// `render` has at most a reload to wait for.
+/// `render` has at most a reload to wait for, and the program that it supervises.
 const RENDER_LIMIT: Duration = Duration::from_secs(20);
+/// What is left to do when that program was killed.
+const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(two_dashes(std::env::args_os())) {
         Ok(arguments) => arguments,
         Err(help) => return told(&help),
     };
@@ -33,7 +41,7 @@ fn main() -> ExitCode {
         Program::Render(arguments::Render { instead: Some(Instead::Functions { name }), .. }) => {
             functions(name.as_deref())
         }
-        Program::Render(flags) => render(&flags.common, &flags.flags(), env),
+        Program::Render(flags) => render(&flags, env),
         Program::Failover(order) => failover(&order, &env),
         Program::Doctor(order) => doctor::doctor(&order, env),
         Program::Status(wanted) => orders::show(&wanted, &env),
@@ -62,17 +70,32 @@ fn register(common: &Common, env: &Environment) -> Exit {
     daemon::run(register::leave_limit(&config), |leaving| register::run(config, systemd, leaving))
 }
 
-fn render(common: &Common, flags: &render::Flags, env: Environment) -> Exit {
-    let loaded = match render::load(&common.config, env.clone(), flags) {
+fn render(arguments: &arguments::Render, env: Environment) -> Exit {
+    let (paths, flags) = (arguments.common.config.clone(), arguments.flags());
+    let loaded = match render::load(&paths, env.clone(), &flags) {
         Ok(loaded) => loaded,
         Err(mistakes) => return refuse(&mistakes),
     };
-    if common.print_config {
+    if arguments.common.print_config {
         return print(loaded.config.show());
     }
-    telemetry::init(loaded.config.admin.level, loaded.config.admin.json);
+    if arguments.parse_only {
+        return valid(&loaded.warnings);
+    }
+    let config = &loaded.config;
+    if let Err(why) = telemetry::init_with(config.admin.level, config.admin.json, &config.process.log) {
+        eprintln!("{why}");
+        return Exit::Failed;
+    }
     let systemd = Notify::find(&env);
-    daemon::run(RENDER_LIMIT, |leaving| render::run(loaded, systemd, leaving))
+    let manners = Manners {
+        limit: RENDER_LIMIT
+            .max(config.exec.as_ref().map_or(Duration::ZERO, |exec| exec.kill_timeout + GRACE)),
+        ends: config.process.kill_signal.and_then(signal::heard),
+        reloads: config.process.reload_signal == Some(Signal::HUP) || config.exec.is_some(),
+    };
+    let anew = move || render::load(&paths, env.clone(), &flags);
+    daemon::run_with(manners, |leaving| render::run(loaded, anew, systemd, leaving))
 }
 
 fn functions(name: Option<&str>) -> Exit {
@@ -160,16 +183,19 @@ fn program(paths: &[PathBuf]) -> Result<For, Mistakes> {
 /// A file is checked as the program that it is for.
 fn check(paths: &[PathBuf], env: Environment) -> Exit {
     let result = program(paths).and_then(|program| match program {
-        For::Register => register::RegisterConfig::load(paths, &env, &Default::default()).map(drop),
-        For::Render => render::load(paths, env, &Default::default()).map(drop),
+        For::Register => register::RegisterConfig::load(paths, &env, &Default::default()).map(|_| vec![]),
+        For::Render => render::load(paths, env, &Default::default()).map(|loaded| loaded.warnings),
     });
     match result {
-        Ok(()) => {
-            println!("the configuration is valid");
-            Exit::Done
-        }
+        Ok(warnings) => valid(&warnings),
         Err(mistakes) => refuse(&mistakes),
     }
+}
+
+fn valid(warnings: &[Mistake]) -> Exit {
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    println!("the configuration is valid");
+    Exit::Done
 }
 
 fn refuse(mistakes: &Mistakes) -> Exit {
