@@ -1,7 +1,7 @@
 //! HAProxy dies, comes back, is reloaded by somebody else, or its sockets misbehave: render follows what runs, and
 //! what is wrong is said.
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use serde_json::{Value, json};
 use tests::{Front, Outcome, PATIENCE, Special, haproxy, until, when};
@@ -158,9 +158,9 @@ async fn a_reload_that_is_not_allowed_is_waited_for() -> Outcome {
     assert!(fs::read_to_string(front.config())?.contains("maxconn 501"));
     assert_eq!(front.worker().await?, worker, "it was reloaded");
     // A worker counts as one that read the file when it started in a later second.
-    let placed = fs::metadata(front.config())?.modified()?;
-    until("the next second", PATIENCE, async || when(placed.elapsed()?.as_secs() >= 1, || "not yet".into()))
-        .await?;
+    let placed = fs::metadata(front.config())?.ctime() as f64;
+    let over = || tests::unix_ms(tokio::time::Instant::now()) >= (placed + 1.0) * 1e3;
+    until("the next second", PATIENCE, async || when(over(), || "not yet".into())).await?;
     haproxy::command(&front.socket(), "reload").await?;
     another(&front, worker).await?;
     front.applied().await?;

@@ -202,7 +202,8 @@ impl Front {
     }
 }
 
-fn scene(index: u64, servers: Vec<(&str, &str, u16)>, pool: &[(String, u16)], more: &str) -> Scene {
+/// What Consul says of a service `web` with these servers, and those in its pool; `more` stands in the first one's meta.
+pub fn scene(index: u64, servers: Vec<(&str, &str, u16)>, pool: &[(String, u16)], more: &str) -> Scene {
     let row = |id: &str, address: &str, port: u16, meta: serde_json::Value| {
         json!({
             "Node": {"Node": "n", "Address": "10.0.0.1"},

@@ -1,7 +1,8 @@
 //! What the stories and the demo stand on: real servers on free ports, and ways to watch them.
 //!
 //! `part` runs a program and ends it; `ports` finds room for it; `wait` polls instead of sleeping. `consul`, `redis`,
-//! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path. `browser` looks at their pages. `issuer` makes
+//! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path, `crew` the
+//! same with HAProxies in number, each run in a way of its own. `browser` looks at their pages. `issuer` makes
 //! their keys and certificates. `fault` breaks it; `writer` and `watchers` see that from the outside, and `sightings` remembers who was master when, for
 //! each of them. `arguments`, `say` and `results` are the manners of the two programs, demo and bench.
 
@@ -10,6 +11,7 @@ mod arguments;
 mod browser;
 mod clock;
 pub mod consul;
+mod crew;
 pub mod equivalence;
 mod fault;
 mod flips;
@@ -39,6 +41,7 @@ pub use adverts::Adverts;
 pub use arguments::arguments;
 pub use browser::{Browser, Screen};
 pub use clock::unix_ms;
+pub use crew::{Crew, Mate, Run};
 pub use fault::{Fault, LIMIT};
 pub use front::{Front, Special};
 pub use http::{Answer, Http};

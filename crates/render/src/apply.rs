@@ -1,43 +1,24 @@
-//! Brings a rendered text into use: compare, stage, check, swap, reload or run the command. HAProxy keeps
+//! Brings a rendered text into use: compare, stage, check, swap, run the command. What HAProxy has to be told, `steer` tells. HAProxy keeps
 //! serving whatever happens on the way, and the file on the disk is always one that it has accepted.
 
 use crate::{
     again::Pause,
     command::{AfterWrite, CommandError},
     files::{Destination, FileError, Staged},
-    haproxy::{
-        check::{CheckError, check},
-        master::{Master, Reload},
-    },
+    haproxy::check::{CheckError, check},
 };
 use daemon::clock::unix_millis;
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
-/// A file and who reads it.
+/// A file, and what is done about it besides telling an HAProxy.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The file.
     pub destination: Destination,
-    /// Who is told of a change.
-    pub reader: Reader,
-}
-
-/// Who is told of a changed file.
-#[derive(Clone, Debug)]
-pub enum Reader {
-    /// Nobody.
-    Nobody,
-    /// A command.
-    Command(AfterWrite),
-    /// HAProxy: each text is checked by its program first.
-    Haproxy {
-        /// Its master process.
-        master: Master,
-        /// Its program.
-        binary: PathBuf,
-        /// Whether it may be reloaded at all.
-        reloads: bool,
-    },
+    /// The programs of the HAProxies that read it: each checks a text before it is put in place.
+    pub checks: BTreeSet<PathBuf>,
+    /// A command to run after each change.
+    pub command: Option<AfterWrite>,
 }
 
 /// What came of a text.
@@ -139,6 +120,21 @@ pub struct Marks {
 }
 
 impl Marks {
+    /// With what an earlier turn of the same text did already.
+    #[must_use]
+    pub fn after(self, earlier: Marks) -> Marks {
+        Marks {
+            heard: earlier.heard.or(self.heard),
+            rendered: earlier.rendered.or(self.rendered),
+            steered: earlier.steered.or(self.steered),
+            staged: earlier.staged.or(self.staged),
+            checked: earlier.checked.or(self.checked),
+            renamed: earlier.renamed.or(self.renamed),
+            applied: earlier.applied.or(self.applied),
+            cut: earlier.cut.or(self.cut),
+        }
+    }
+
     /// Milliseconds from Consul's answer to the renamed file, the check not counted: this program's own part.
     #[must_use]
     pub fn own_part(&self) -> Option<f64> {
@@ -159,11 +155,13 @@ pub enum Prepared {
     Staged(Staged),
 }
 
-/// When a file came to its place.
+/// How a file came to its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placed {
-    /// At some time before, by a try that did not end well.
-    Before,
+    /// It was there, and in use.
+    InUse,
+    /// It was there, from a try that did not end well.
+    Unfinished,
     /// Just now.
     Now,
 }
@@ -182,7 +180,7 @@ impl Target {
         }
         let staged = self.destination.stage(text.as_bytes())?;
         marks.staged = Some(unix_millis());
-        if let Reader::Haproxy { binary, .. } = &self.reader {
+        for binary in &self.checks {
             check(binary, staged.path(), self.destination.path()).await?;
             marks.checked = Some(unix_millis());
         }
@@ -191,67 +189,30 @@ impl Target {
 
     /// Puts what was prepared in its place. What is left is for its reader to do; nothing when the file had it and
     /// it was in use.
-    pub fn place(prepared: Prepared, marks: &mut Marks) -> Result<Option<Placed>, Trouble> {
+    pub fn place(prepared: Prepared, marks: &mut Marks) -> Result<Placed, Trouble> {
         Ok(match prepared {
-            Prepared::Unchanged => None,
-            Prepared::Unfinished => Some(Placed::Before),
+            Prepared::Unchanged => Placed::InUse,
+            Prepared::Unfinished => Placed::Unfinished,
             Prepared::Staged(staged) => {
                 staged.swap()?;
                 marks.renamed = Some(unix_millis());
-                Some(Placed::Now)
+                Placed::Now
             }
         })
     }
 
-    /// Has the reader take in what was placed.
-    pub async fn bring(&self, placed: Placed, marks: &mut Marks) -> Result<Done, Trouble> {
-        match placed {
-            Placed::Before => self.finish(marks).await,
-            Placed::Now => self.tell(marks).await,
-        }
-    }
-
-    /// Goes on where an earlier run was interrupted, or HAProxy was not there to be told: it may have read the file
-    /// since.
-    async fn finish(&self, marks: &mut Marks) -> Result<Done, Trouble> {
-        if let Reader::Haproxy { master, .. } = &self.reader
-            && self.destination.is_read_by(master.started().await)
-        {
-            self.destination.settle()?;
+    /// Runs the command, if there is one, for a file without an HAProxy.
+    pub async fn run(&self, placed: Placed, marks: &mut Marks) -> Result<Done, Trouble> {
+        if placed == Placed::InUse {
             return Ok(Done::Unchanged);
         }
-        self.tell(marks).await
-    }
-
-    async fn tell(&self, marks: &mut Marks) -> Result<Done, Trouble> {
-        let done = match &self.reader {
-            Reader::Nobody => Done::Written,
-            Reader::Command(command) => {
-                let ran = command.run().await;
-                self.destination.settle()?;
-                ran.map(|()| Done::Written)?
-            }
-            Reader::Haproxy { reloads: false, master, .. } if master.look().await.is_ok() => {
-                return Ok(Done::Held);
-            }
-            Reader::Haproxy { master, .. } => match master.reload().await {
-                Reload::Done => Done::Reloaded,
-                Reload::NotRunning => return Ok(Done::NotRunning),
-                Reload::Unreachable(why) => return Err(Trouble::Unreachable(why)),
-                Reload::Failed(why) => return Err(Trouble::Reload { why, back: self.back() }),
-            },
+        let ran = match &self.command {
+            Some(command) => command.run().await,
+            None => Ok(()),
         };
-        marks.applied = Some(unix_millis());
         self.destination.settle()?;
-        Ok(done)
-    }
-
-    /// Puts the previous file back, and says so.
-    fn back(&self) -> String {
-        match self.destination.put_back() {
-            Ok(true) => ", the previous file is back in place".into(),
-            Ok(false) => String::new(),
-            Err(error) => format!(" ({error})"),
-        }
+        ran?;
+        marks.applied = Some(unix_millis());
+        Ok(Done::Written)
     }
 }

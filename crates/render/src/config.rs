@@ -2,21 +2,21 @@
 
 mod exec;
 pub mod flags;
+mod haproxy;
 mod process;
 mod spelling;
 #[cfg(test)]
 mod taken_over;
 mod writing;
 
+pub use haproxy::HaproxyConfig;
 pub use process::ProcessConfig;
 
 use crate::{
     command::AfterWrite,
     exec::Program,
     files::Destination,
-    haproxy::{demote::Demote, socket::Socket},
     quiet::Patience,
-    steer::Policy,
     template::{Dialect, Language},
 };
 use config::{Environment, Mistakes, Place, Section, Setting, show_duration};
@@ -67,8 +67,8 @@ pub struct TemplateConfig {
     pub wait: Patience,
     /// A command to run after each change.
     pub command: Option<AfterWrite>,
-    /// The HAProxy that reads the file.
-    pub haproxy: Option<HaproxyConfig>,
+    /// The HAProxies that read the file.
+    pub haproxies: Vec<HaproxyConfig>,
     /// Whether its failure to be filled ends the process.
     pub error_fatal: bool,
 }
@@ -82,27 +82,6 @@ struct Defaults<'a> {
     forced: Option<bool>,
     /// What commands may see.
     env: &'a Environment,
-}
-
-/// The HAProxy that reads a rendered file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HaproxyConfig {
-    /// Socket of the master process (`haproxy -W -S …`), for reloads.
-    pub master_socket: Socket,
-    /// Stats socket of the rendered configuration.
-    pub stats_socket: Option<Socket>,
-    /// HAProxy's program, which checks each configuration before it is put in place.
-    pub binary: PathBuf,
-    /// When a reload is allowed.
-    pub reload: Policy,
-    /// The least time between two reloads.
-    pub reload_interval: Duration,
-    /// A backend that had so many servers never gets fewer.
-    pub min_instances: usize,
-    /// What becomes of sessions to a server that leaves a proxy that cuts.
-    pub on_demote: Demote,
-    /// How many old workers may live on; `None` for any number.
-    pub max_old_workers: Option<usize>,
 }
 
 /// What the command line says.
@@ -124,8 +103,6 @@ pub struct Flags {
 pub const REPEATABLE: [&str; 1] = ["template"];
 /// As in consul-template.
 const MAX_STALE: Duration = Duration::from_secs(2);
-/// A reload takes some 100 ms and leaves a worker behind; a burst of changes should not leave one for each.
-const RELOAD_INTERVAL: Duration = Duration::from_millis(500);
 
 impl RenderConfig {
     /// Checks what was read from the files in `top`, with the environment and flags over it.
@@ -212,8 +189,7 @@ impl TemplateConfig {
         let destination = writing::destination(&mut section, mistakes);
         let wait = patience(&mut section, defaults.wait, mistakes);
         let command = exec::command(&mut section, defaults.env, mistakes);
-        let haproxy =
-            section.block("haproxy", mistakes).and_then(|haproxy| HaproxyConfig::read(haproxy, mistakes));
+        let haproxies = haproxy::read(&mut section, defaults.env, mistakes);
         if contents.is_some() == source.is_some() {
             section.mistake("source", "is required, or contents in its place: one of the two", mistakes);
         }
@@ -226,7 +202,7 @@ impl TemplateConfig {
         let plugins = section.bool("plugins", mistakes).unwrap_or_default();
         let source = source.or_else(|| contents.as_ref().map(|_| "contents".into()));
         let error_fatal = section.bool("error_fatal", mistakes).unwrap_or(defaults.error_fatal);
-        if command.is_some() && haproxy.is_some() {
+        if command.is_some() && !haproxies.is_empty() {
             section.mistake(
                 "command",
                 "leave it out: haproxy {} tells HAProxy of each change itself",
@@ -244,7 +220,7 @@ impl TemplateConfig {
             destination: destination?,
             wait,
             command,
-            haproxy,
+            haproxies,
             error_fatal: defaults.forced.unwrap_or(error_fatal),
         })
     }
@@ -284,62 +260,8 @@ impl TemplateConfig {
             "command": self.command.as_ref().map(|command| &command.argv),
             "command_timeout": self.command.as_ref().map(|command| show_duration(command.timeout)),
             "command_env": self.command.as_ref().map(|command| exec::names(&command.env)),
-            "haproxy": self.haproxy.as_ref().map(|haproxy| json!({
-                "master_socket": haproxy.master_socket.to_string(),
-                "stats_socket": haproxy.stats_socket.as_ref().map(ToString::to_string),
-                "binary": haproxy.binary,
-                "reload": match haproxy.reload {
-                    Policy::Never => "never",
-                    Policy::WhenNeeded => "when_needed",
-                    Policy::Always => "always",
-                },
-                "reload_interval": show_duration(haproxy.reload_interval),
-                "min_instances": haproxy.min_instances,
-                "on_demote": haproxy.on_demote.to_string(),
-                "max_old_workers": haproxy.max_old_workers,
-            })),
+            "haproxy": self.haproxies.iter().map(HaproxyConfig::show).collect::<Vec<_>>(),
         })
-    }
-}
-
-impl HaproxyConfig {
-    fn read(mut section: Section, mistakes: &mut Mistakes) -> Option<Self> {
-        let master_socket = section.parsed("master_socket", str::parse::<Socket>, mistakes);
-        if master_socket.is_none() && !section.has("master_socket") {
-            let why = "is required: the socket that `haproxy -W -S SOCKET,level,admin` listens on";
-            section.mistake("master_socket", why, mistakes);
-        }
-        let stats_socket = section.parsed("stats_socket", str::parse::<Socket>, mistakes);
-        let binary = section.string("binary", mistakes).unwrap_or_else(|| "haproxy".into()).into();
-        let reload = section.parsed("reload", policy, mistakes).unwrap_or_default();
-        let reload_interval = section.duration("reload_interval", mistakes).unwrap_or(RELOAD_INTERVAL);
-        let min_instances = section
-            .integer("min_instances", 0..=100_000, mistakes)
-            .and_then(|least| least.try_into().ok())
-            .unwrap_or_default();
-        let on_demote = section.parsed("on_demote", str::parse, mistakes).unwrap_or_default();
-        let max_old_workers =
-            section.integer("max_old_workers", 0..=1_000, mistakes).and_then(|most| most.try_into().ok());
-        section.finish(mistakes);
-        Some(HaproxyConfig {
-            master_socket: master_socket?,
-            stats_socket,
-            binary,
-            reload,
-            reload_interval,
-            min_instances,
-            on_demote,
-            max_old_workers,
-        })
-    }
-}
-
-fn policy(word: &str) -> Result<Policy, String> {
-    match word {
-        "never" => Ok(Policy::Never),
-        "when_needed" => Ok(Policy::WhenNeeded),
-        "always" => Ok(Policy::Always),
-        _ => Err("must be \"never\", \"when_needed\" or \"always\"".into()),
     }
 }
 
@@ -460,8 +382,8 @@ mod tests {
         let commands: Vec<_> =
             config.templates[1..].iter().map(|t| t.command.clone().unwrap().argv).collect();
         assert_eq!(commands, [vec!["echo a b"], vec!["systemctl", "reload", "x"], vec!["echo a:b"]]);
-        assert_eq!(config.templates[0].haproxy.as_ref().unwrap().binary, PathBuf::from("haproxy"));
-        assert_eq!(config.show()["template"][0]["haproxy"]["master_socket"], "/run/m.sock");
+        assert_eq!(config.templates[0].haproxies[0].binary, PathBuf::from("haproxy"));
+        assert_eq!(config.show()["template"][0]["haproxy"][0]["master_socket"], "/run/m.sock");
     }
 
     #[test]
@@ -475,7 +397,7 @@ mod tests {
             "r.hcl:3: template.destinatoin: unknown key; did you mean destination?",
             "r.hcl:4: template.perms: must be an octal mode",
             "r.hcl:5: template.wait.min:",
-            "template.haproxy.master_socket: is required",
+            "template.haproxy.master_socket: is missing",
             "template.destination: is required",
             "r.hcl:9: once:",
             "--template: nothing: write SOURCE:DESTINATION",

@@ -4,7 +4,7 @@ use crate::{
     config::{HaproxyConfig, TemplateConfig},
     facts::Facts,
     haproxy::{
-        master::Master,
+        door::{Door, Way},
         socket::{Socket, SocketError},
     },
     ledger::Followed,
@@ -35,7 +35,7 @@ pub async fn examine(loaded: &Loaded) -> Vec<Finding> {
     for template in &loaded.config.templates {
         findings.push(Finding::ok(format!("template {}", template.source.display()), "is valid"));
         findings.push(folder(template));
-        if let Some(haproxy) = &template.haproxy {
+        for haproxy in &template.haproxies {
             findings.push(binary(&haproxy.binary).await);
             findings.extend(sockets(haproxy).await);
         }
@@ -87,20 +87,32 @@ async fn binary(path: &Path) -> Finding {
 }
 
 async fn sockets(haproxy: &HaproxyConfig) -> Vec<Finding> {
-    let what = format!("master socket {}", haproxy.master_socket);
-    let master = Master { socket: haproxy.master_socket.clone(), stats: None };
-    let mut findings = vec![match master.look().await {
+    let mut findings = vec![];
+    if let Some(socket) = haproxy.door.master() {
+        findings.push(master(&haproxy.door, socket).await);
+    }
+    if let Some(stats) = &haproxy.door.stats {
+        findings.push(level(stats).await);
+    }
+    if let Way::Successor(successor) = &haproxy.door.way
+        && !successor.pid_file.exists()
+    {
+        let what = format!("pid file {}", successor.pid_file.display());
+        findings.push(Finding::warning(what, "is not there: start HAProxy with -p"));
+    }
+    findings
+}
+
+async fn master(door: &Door, socket: &Socket) -> Finding {
+    let what = format!("master socket {socket}");
+    match door.look().await {
         Ok(_) => Finding::ok(what, "HAProxy's master answers"),
         Err(SocketError::Nobody(_)) => Finding::warning(
             what,
             "nobody listens: HAProxy does not run, or without -W -S; files are written and not reloaded",
         ),
         Err(error) => Finding::failed(what, error.to_string()),
-    }];
-    if let Some(stats) = &haproxy.stats_socket {
-        findings.push(level(stats).await);
     }
-    findings
 }
 
 async fn level(stats: &Socket) -> Finding {

@@ -3,14 +3,15 @@
 //!
 //! While the previous file (`.NAME.previous`) exists, it is not certain that anybody uses the present one: a
 //! program that was killed in between finds it at its next start and finishes the work. An empty one says that
-//! there was no file before.
+//! there was no file before. Where several read the file, each has a previous one of its own (`.NAME.READER.previous`):
+//! what it certainly used last.
 
 mod beside;
 mod owner;
 
 pub use owner::Owner;
 
-use beside::{back_up, copy, folder, keep_owner, previous, put_back, replace, staged, sweep};
+use beside::{back_up, folder, keep, keep_owner, previous, put_back, replace, staged, sweep};
 use std::{
     fs::{self, File, Permissions},
     io::{self, Write},
@@ -27,6 +28,7 @@ pub struct Destination {
     create_folders: bool,
     owner: Owner,
     backup: bool,
+    readers: Vec<String>,
 }
 
 /// Why a file could not be written or put back.
@@ -43,16 +45,19 @@ pub struct FileError {
 pub struct Staged {
     file: NamedTempFile,
     target: PathBuf,
+    readers: Vec<String>,
     backup: bool,
 }
 
 const NEW_FILE: u32 = 0o644;
 
 impl Destination {
-    /// A destination; `perms` overrides the mode that an existing file has (0644 for a new one).
+    /// A destination with one reader that has no name; `perms` overrides the mode that an existing file has (0644 for
+    /// a new one).
     #[must_use]
     pub fn new(path: PathBuf, perms: Option<u32>, create_folders: bool) -> Self {
-        Destination { path, perms, create_folders, owner: Owner::default(), backup: false }
+        let (owner, readers) = (Owner::default(), vec![String::new()]);
+        Destination { path, perms, create_folders, owner, backup: false, readers }
     }
 
     /// The same, owned by these.
@@ -77,6 +82,12 @@ impl Destination {
     #[must_use]
     pub fn keeps_backup(&self) -> bool {
         self.backup
+    }
+
+    /// The same file, as far as these readers are concerned; the one that has no name is `""`.
+    #[must_use]
+    pub fn read_by(&self, readers: Vec<String>) -> Self {
+        Destination { readers, ..self.clone() }
     }
 
     /// The path as configured.
@@ -129,9 +140,9 @@ impl Destination {
             file.as_file().sync_all()?;
             Ok(file)
         };
-        let backup = self.backup;
+        let (readers, backup) = (self.readers.clone(), self.backup);
         write()
-            .map(|file| Staged { file, target: target.clone(), backup })
+            .map(|file| Staged { file, target: target.clone(), readers, backup })
             .map_err(|e| self.error("be written", e))
     }
 
@@ -155,48 +166,45 @@ impl Destination {
         repair().map_err(|e| self.error("be given its mode and owner", e))
     }
 
-    /// Says from now on that it is uncertain whether the present file is in use as it stands. True when that was
-    /// certain before.
-    pub fn doubt(&self) -> Result<bool, FileError> {
-        let target = self.target();
-        match fs::hard_link(&target, previous(&target)) {
-            Ok(()) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            // Not every file system has hard links.
-            Err(_) => copy(&target, &previous(&target))
-                .map(|()| true)
-                .map_err(|e| self.error("keep the previous file", e)),
-        }
+    /// Says from now on that it is uncertain whether the present file is in use as it stands.
+    pub fn doubt(&self) -> Result<(), FileError> {
+        let doubt = |previous: PathBuf| keep(&self.target(), &previous);
+        self.previous().try_for_each(doubt).map_err(|e| self.error("keep the previous file", e))
     }
 
     /// Whether it is uncertain that the present file is in use.
     #[must_use]
     pub fn is_pending(&self) -> bool {
-        previous(&self.target()).exists()
+        self.previous().any(|previous| previous.exists())
     }
 
     /// The present file is in use: forget the previous one.
     pub fn settle(&self) -> Result<(), FileError> {
-        match fs::remove_file(previous(&self.target())) {
+        self.previous().try_for_each(|previous| match fs::remove_file(previous) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.error("forget the previous file", e)),
             _ => Ok(()),
-        }
+        })
     }
 
     /// Puts the previous file back, and keeps it as the previous one: which of the two HAProxy runs is certain only
     /// after the next reload that works. False when there was none before, which leaves the present one: it passed
     /// every check that there is, and no file at all would help nobody.
     pub fn put_back(&self) -> Result<bool, FileError> {
-        let target = self.target();
-        let previous = previous(&target);
         let back = || -> io::Result<bool> {
+            let Some(previous) = self.previous().next() else { return Ok(false) };
             if fs::metadata(&previous)?.len() == 0 {
                 return Ok(false);
             }
-            put_back(&target)?;
+            put_back(&self.target(), &previous)?;
             Ok(true)
         };
         back().map_err(|e| self.error("be put back as it was", e))
+    }
+
+    /// What each reader certainly used last.
+    fn previous(&self) -> impl Iterator<Item = PathBuf> {
+        let target = self.target();
+        self.readers.iter().map(move |reader| previous(&target, reader))
     }
 
     /// When the present file was put in place, in whole seconds of Unix time: of its times, only that of the
@@ -216,7 +224,8 @@ impl Destination {
     /// Whether the present file is the first one: what says that there was none before was made after this file was
     /// written, and before another one could be.
     fn is_first(&self) -> bool {
-        let none = fs::metadata(previous(&self.target())).ok().filter(|none| none.len() == 0);
+        let previous = self.previous().find_map(|previous| fs::metadata(previous).ok());
+        let none = previous.filter(|none| none.len() == 0);
         let (Some(none), Ok(file)) = (none, fs::metadata(&self.path)) else { return false };
         matches!((file.modified(), none.modified()), (Ok(file), Ok(none)) if file < none)
     }
@@ -247,17 +256,16 @@ impl Staged {
     /// Puts the text in place; the file that was there becomes the previous one, unless an earlier one is still
     /// kept: that is the last which was certainly in use.
     pub fn swap(self) -> Result<(), FileError> {
-        let Staged { file, target, backup } = self;
+        let Staged { file, target, readers, backup } = self;
         let error = |what, source| FileError { path: target.clone(), what, source };
-        let previous = previous(&target);
-        let kept = match fs::hard_link(&target, &previous) {
-            Err(_) if previous.exists() => Ok(()),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => File::create_new(&previous).map(drop),
-            // Not every file system has hard links.
-            Err(_) => copy(&target, &previous),
-            other => other,
-        };
-        kept.map_err(|e| error("keep the previous file", e))?;
+        for reader in &readers {
+            let previous = previous(&target, reader);
+            let kept = match keep(&target, &previous) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => File::create_new(&previous).map(drop),
+                other => other,
+            };
+            kept.map_err(|e| error("keep the previous file", e))?;
+        }
         if backup {
             back_up(&target).map_err(|e| error("keep a backup", e))?;
         }

@@ -2,15 +2,16 @@
 
 use crate::{
     again::Again,
-    apply::{Done, Marks, Placed, Prepared, Target, Trouble},
+    apply::{Done, Marks, Placed, Target, Trouble},
     facts::Facts,
-    haproxy::{outline::outline, steward::Applied},
+    fleet::Fleet,
+    follow::{Follower, Landed, Placing, Wish},
+    gate::{Gate, Passed},
     ledger::{Followed, Ledger},
     questions::Asks,
     quiet::{Patience, Quiet},
     report::Report,
-    status::{State, TemplateStatus},
-    steer::{Course, Helm},
+    status::State,
     template::{Draft, Template},
 };
 use consul::Query;
@@ -18,13 +19,12 @@ use daemon::{clock::unix_millis, exit::Exit, ready::Awaited, shutdown::Leaving};
 use std::{
     collections::BTreeSet,
     io::{self, Write},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, watch},
-    time::{Instant, sleep_until},
+    sync::{Notify, mpsc, watch},
+    time::{Instant, sleep_until, timeout},
 };
 
 /// One template with its target and its ends of the channels.
@@ -33,8 +33,10 @@ pub struct Keeper {
     pub template: Box<dyn Template>,
     /// Where its text goes.
     pub target: Target,
-    /// Steers HAProxy, if that is who reads the file.
-    pub helm: Option<Helm>,
+    /// The HAProxies that read the file.
+    pub fleet: Fleet,
+    /// What a text has to pass for their sake.
+    pub gate: Gate,
     /// How long a burst of changes is waited out, after the first text.
     pub patience: Patience,
     /// Where the epochs of masters are kept.
@@ -45,14 +47,10 @@ pub struct Keeper {
     pub facts: watch::Receiver<Facts>,
     /// What it says of itself.
     pub report: Report,
-    /// What it tells HAProxy's steward.
-    pub applied: watch::Sender<Applied>,
-    /// What the steward tells: HAProxy runs.
+    /// What the stewards tell: an HAProxy runs.
     pub runs: Arc<Notify>,
     /// The keepers whose HAProxy may read this file too.
     pub readers: Vec<Arc<Notify>>,
-    /// The files of the templates that HAProxy may read beside its configuration, and how these templates fare.
-    pub beside: Vec<(PathBuf, watch::Receiver<TemplateStatus>)>,
     /// Held until the first text is in place.
     pub awaited: Option<Awaited>,
     /// Print instead of writing.
@@ -81,15 +79,17 @@ const RESET: Duration = Duration::from_secs(2);
 pub struct Memory {
     quiet: Quiet,
     seen: Vec<Option<Instant>>,
-    /// The text that could not be brought into use, and when to act for its sake.
+    /// The text whose file could not be put in its place, and when to act for its sake.
     again: Option<Again>,
     wake: Option<Instant>,
+    /// The text that was put in its place last.
+    placed: Option<Arc<str>>,
+    /// A text that came while every HAProxy was under way.
+    behind: bool,
+    /// Whether a text had its turn in an HAProxy.
+    ended: bool,
     /// When to look whether HAProxy still runs what it should.
     look: Option<Instant>,
-    /// When HAProxy was last reloaded.
-    reloaded: Option<Instant>,
-    /// What a reload was to put right last.
-    hopeless: Vec<String>,
     /// The last text that was printed by `--dry`.
     printed: Option<String>,
     /// Whether it was the template that failed last.
@@ -98,6 +98,9 @@ pub struct Memory {
 
 /// Somebody may use the socket by hand, or restart HAProxy: looked for this often.
 const LOOK: Duration = Duration::from_secs(2);
+/// Steering takes a millisecond or two, and goes before the check, which would take the processor from it. An HAProxy
+/// that hangs is not waited for.
+const HEAD_START: Duration = Duration::from_millis(50);
 /// After a change, and while servers that left wait for their last connections.
 const LOOK_SOON: Duration = Duration::from_secs(1);
 
@@ -111,16 +114,13 @@ impl Memory {
             seen: vec![],
             again: None,
             wake: None,
+            placed: None,
+            behind: false,
+            ended: false,
             look: None,
-            reloaded: None,
-            hopeless: vec![],
             printed: None,
             unfilled: false,
         }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        self.quiet.due().into_iter().chain(self.wake).min()
     }
 }
 
@@ -128,37 +128,58 @@ impl Keeper {
     /// Keeps until told to leave, or until the first text is in use when that is all that was asked for.
     pub async fn keep(mut self, mut leaving: Leaving) -> Exit {
         loop {
-            let due = self.memory.due();
-            tokio::select! {
-                // Asked to render once and told to leave before: the file is not what it should be.
-                () = leaving.signaled() => {
-                    self.leave().await;
-                    return if self.once { Exit::Failed } else { Exit::Done };
-                }
+            let next = self.next();
+            let exit = tokio::select! {
+                () = leaving.signaled() => return self.leave().await,
                 heard = self.facts.changed() => match heard {
                     Ok(()) => self.hear(),
                     Err(_) => return Exit::Failed,
                 },
                 () = self.runs.notified() => self.go_on(),
-                () = at(self.memory.look) => self.look().await,
-                () = at(due) => {
-                    let exit = self.act(&mut leaving).await;
-                    if exit == Some(Exit::Failed) {
-                        self.tell_readers();
-                    }
-                    if let Some(exit) = exit.filter(|exit| self.once || self.is_fatal(*exit)) {
-                        self.leave().await;
-                        return exit;
-                    }
-                }
+                (position, follower, landed) = self.fleet.landed() => self.land(position, follower, landed),
+                () = at(next) => self.turn(&mut leaving).await,
+            };
+            if let Some(exit) = exit.filter(|exit| self.once || self.is_fatal(*exit)) {
+                self.leave().await;
+                return exit;
             }
         }
     }
 
-    async fn leave(&mut self) {
-        if let Some(helm) = &mut self.helm {
-            helm.leave().await;
+    /// What is under way with HAProxy ends first.
+    async fn leave(&mut self) -> Exit {
+        while !self.fleet.is_home() {
+            let (position, follower, landed) = self.fleet.landed().await;
+            self.land(position, follower, landed);
         }
+        self.fleet.leave().await;
+        // Asked to render once and told to leave before: the file is not what it should be.
+        if self.once { Exit::Failed } else { Exit::Done }
+    }
+
+    /// When there is something to do, if nothing happens.
+    fn next(&self) -> Option<Instant> {
+        self.due().into_iter().chain(self.memory.look).min()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.memory.quiet.due().into_iter().chain(self.memory.wake).chain(self.fleet.wake()).min()
+    }
+
+    async fn turn(&mut self, leaving: &mut Leaving) -> Option<Exit> {
+        let now = Instant::now();
+        if self.memory.look.is_some_and(|look| look <= now) {
+            self.memory.look = (!self.fleet.is_empty()).then(|| now + LOOK);
+            self.fleet.look();
+        }
+        if self.due().is_none_or(|due| due > now) {
+            return None;
+        }
+        let exit = self.act(leaving).await;
+        if exit == Some(Exit::Failed) {
+            self.tell_readers();
+        }
+        exit
     }
 
     /// Whether an end of [`Keeper::act`] is that of the process.
@@ -168,22 +189,26 @@ impl Keeper {
     }
 
     /// An answer changed somewhere: is it one of ours?
-    fn hear(&mut self) {
+    fn hear(&mut self) -> Option<Exit> {
         let facts = self.facts.borrow_and_update().clone();
         if moments(&self.asks.present(), &facts) != self.memory.seen {
             let first = self.report.state() == State::Waiting;
             let patience = if first { Patience::default() } else { self.patience };
             self.memory.quiet = self.memory.quiet.stir(Instant::now(), patience);
         }
+        None
     }
 
-    /// Another worker runs than before, or a file beside changed: the same text again, if it is not known to be in use;
-    /// else a look.
-    fn go_on(&mut self) {
-        match self.report.state() {
-            State::Waiting | State::Pending => self.memory.wake = Some(Instant::now()),
-            _ => self.memory.look = Some(Instant::now()),
+    /// Another worker runs than before, or a file beside changed: a look; and the same text again, if it is not known to
+    /// be in use.
+    fn go_on(&mut self) -> Option<Exit> {
+        let now = Instant::now();
+        let is_pending = |follower: &Follower| follower.report.state() == State::Pending;
+        if self.report.state() == State::Waiting || self.fleet.free().any(is_pending) {
+            self.memory.wake = Some(now);
         }
+        self.memory.look = Some(now);
+        None
     }
 
     /// Fills the template and brings the text into use; an exit when the first text is done with.
@@ -215,15 +240,15 @@ impl Keeper {
 
     /// Fills the template, over the epochs that were followed so far. The file is the memory of these, so that an operator
     /// can reset it; one that cannot be read protects nobody, and must not take the master away either.
-    fn fill(&self, facts: &Facts) -> Draft {
+    fn fill(&mut self, facts: &Facts) -> Draft {
         let (followed, unread) = match self.ledger.read() {
             Ok(followed) => (followed, None),
             Err(why) => (Followed::new(), Some(why)),
         };
         let mut draft = self.template.fill(facts, &followed);
         draft.warnings.extend(unread);
-        if let Ok(text) = &draft.text {
-            draft.missing.extend(self.unwritten(text));
+        if let (Ok(text), false) = (&draft.text, self.dry) {
+            draft.missing.extend(self.gate.unwritten(text));
         }
         let mut next = followed.clone();
         next.extend(draft.trail.follows.clone());
@@ -233,21 +258,6 @@ impl Keeper {
             draft.warnings.extend(self.ledger.write(&next, create).err());
         }
         draft
-    }
-
-    /// The files that a text names and that do not exist, since another template has yet to write them: HAProxy would
-    /// refuse the text.
-    fn unwritten(&self, text: &str) -> Vec<String> {
-        if self.helm.is_none() || self.dry || self.beside.is_empty() {
-            return vec![];
-        }
-        let named = outline(text).files();
-        let due = self.beside.iter().filter(|(path, status)| {
-            path.to_str().is_some_and(|path| named.contains_key(path))
-                && status.borrow().state == State::Waiting
-                && !path.exists()
-        });
-        due.map(|(path, _)| format!("{} (another template writes it)", path.display())).collect()
     }
 
     /// Tells what the template asks, lacks and warns of. A template that failed did not come to its last
@@ -262,165 +272,157 @@ impl Keeper {
         asked
     }
 
-    /// Brings a text into use, unless its turn has not come again; no exit when told to leave before.
+    /// Puts a text into its place and has HAProxy follow, or the command run, unless its turn has not come again. No
+    /// exit when told to leave before, or while HAProxy is under way with it.
     async fn apply(&mut self, text: &str, mut marks: Marks, leaving: &mut Leaving) -> Option<Exit> {
         if let Some(again) = self.memory.again.as_ref().filter(|again| again.forbids(text, Instant::now())) {
             self.memory.wake = again.due();
             _ = self.report.is_wrong(&again.error);
             return Some(Exit::Failed);
         }
-        let course = match self.steer(text, &mut marks).await {
-            Ok(course) => course,
+        let Passed { text, held } = match self.gate.pass(text, &self.target.destination) {
+            Ok(passed) => passed,
             Err(trouble) => return Some(self.stumble(&trouble, text, marks)),
         };
-        if let Some(due) = self.must_wait(&course) {
-            self.memory.wake = Some(due);
+        if self.fleet.is_away() {
+            self.memory.behind = true;
             return None;
         }
+        let again = self.memory.again.as_ref().is_some_and(|again| again.is_about(&text));
+        let (file, placing) = watch::channel(Placing::Awaited);
+        self.steer(&text, marks, again, placing).await;
         let prepared = tokio::select! {
-            prepared = self.target.prepare(text, &mut marks) => prepared,
-            () = leaving.signaled() => {
-                self.back(course, text, None).await;
-                return None;
-            }
+            prepared = self.target.prepare(&text, &mut marks) => prepared,
+            () = leaving.signaled() => return None,
         };
-        let came = match prepared {
-            Ok(prepared) => self.bring(prepared, &course, &mut marks).await,
-            Err(trouble) => Err(trouble),
-        };
-        self.report.took(&course, &came);
-        Some(match came {
-            Ok(done) => self.succeed(done, text, marks),
+        match prepared.and_then(|prepared| Target::place(prepared, &mut marks)) {
+            Ok(placed) => self.settle(placed, text, (marks, held), &file).await,
             Err(trouble) => {
-                self.back(course, text, Some(&trouble)).await;
-                self.stumble(&trouble, text, marks)
+                let trouble = Arc::new(trouble);
+                file.send_replace(Placing::Refused(Arc::clone(&trouble)));
+                Some(self.stumble(&trouble, &text, marks))
             }
-        })
-    }
-
-    /// Does at run time what can be done for a text.
-    async fn steer(&mut self, text: &str, marks: &mut Marks) -> Result<Course, Trouble> {
-        let again = self.memory.again.as_ref().is_some_and(|again| again.is_about(text));
-        let Some(helm) = &mut self.helm else { return Ok(Course::Settled) };
-        let course = helm.steer(text, again, marks).await?;
-        if course.told() {
-            let cutting = helm.cutting(text);
-            self.applied.send_modify(|applied| {
-                applied.cutting.extend(cutting);
-                applied.steered += 1;
-            });
         }
-        Ok(course)
     }
 
-    /// Reloads come one after the other, not closer than they may; what cannot wait was steered ahead.
-    fn must_wait(&mut self, course: &Course) -> Option<Instant> {
-        let helm = self.helm.as_mut()?;
-        course.why()?;
-        let due = self.memory.reloaded.map(|then| then + helm.interval).filter(|due| *due > Instant::now());
-        if due.is_some() {
-            helm.keep(course);
+    /// Sends each HAProxy that is free after a text, and gives it a moment to be steered.
+    async fn steer(&mut self, text: &Arc<str>, marks: Marks, again: bool, file: watch::Receiver<Placing>) {
+        let (steering, mut steered) = mpsc::channel(1);
+        self.fleet.follow(&Wish { text: Arc::clone(text), marks, again, file, steering });
+        if !self.fleet.is_empty() {
+            _ = timeout(HEAD_START, steered.recv()).await;
         }
-        due
     }
 
-    async fn bring(
+    /// The text is in its place: the rest is for HAProxy, or the command.
+    async fn settle(
         &mut self,
-        prepared: Prepared,
-        course: &Course,
-        marks: &mut Marks,
-    ) -> Result<Done, Trouble> {
-        let placed = Target::place(prepared, marks)?;
-        if let (Some(helm), Course::Same) = (&mut self.helm, course) {
-            helm.settle();
-            marks.applied = marks.renamed;
-            return Ok(Done::Written);
-        }
-        if let (Some(helm), Course::Steered { orders, .. }) = (&mut self.helm, course)
-            && helm.confirms(course).await
-        {
-            marks.applied = marks.steered.or(marks.renamed);
-            return Ok(match (*orders, placed) {
-                (0, None) => Done::Unchanged,
-                (0, Some(_)) => Done::Written,
-                _ => Done::Steered,
-            });
-        }
-        let Some(placed) = placed else { return Ok(Done::Unchanged) };
-        if course.why().is_some() {
-            self.memory.reloaded = Some(Instant::now());
-        }
-        self.target.bring(placed, marks).await
-    }
-
-    async fn back(&mut self, course: Course, text: &str, trouble: Option<&Trouble>) {
-        if let Some(helm) = &mut self.helm {
-            helm.back(course, text, trouble).await;
-        }
-    }
-
-    /// Looks whether HAProxy still runs what the file says, and puts it right.
-    async fn look(&mut self) {
-        self.memory.look = Some(Instant::now() + LOOK);
-        let Some(helm) = &mut self.helm else { return };
-        if self.report.state() != State::Applied {
-            return;
-        }
-        let Some(looked) = helm.look_after().await else { return };
-        self.report.looked_after(&looked);
-        if looked.other_files {
-            self.memory.wake = Some(Instant::now());
-        }
-        if looked.leaving > 0 {
-            self.memory.look = Some(Instant::now() + LOOK_SOON);
-        }
-        // Once: what a reload does not put right is said, and no more.
-        if !looked.mended && self.memory.hopeless != looked.drift {
-            let why = format!("HAProxy ran otherwise than the file says: {}", looked.drift.join(", "));
-            self.memory.hopeless.clone_from(&looked.drift);
-            let mut marks = Marks::default();
-            let came = self.target.bring(Placed::Now, &mut marks).await;
-            self.memory.reloaded = Some(Instant::now());
-            self.report.took(&Course::reload(why), &came);
-            match came {
-                Ok(done) => self.report.came(done, marks),
-                Err(trouble) => tracing::warn!("{trouble}"),
-            }
-        }
-    }
-
-    fn succeed(&mut self, done: Done, text: &str, marks: Marks) -> Exit {
+        placed: Placed,
+        text: Arc<str>,
+        (mut marks, held): (Marks, Option<String>),
+        file: &watch::Sender<Placing>,
+    ) -> Option<Exit> {
         self.memory.again = None;
-        self.awaited = None;
-        // The first look comes at once: an earlier run may have been killed.
-        let pause = if self.memory.look.is_none() { Duration::ZERO } else { LOOK_SOON };
-        self.memory.look = Some(Instant::now() + pause);
-        self.report.came(done, marks);
-        if done != Done::Unchanged {
-            self.tell_readers();
+        if !self.fleet.is_empty() {
+            self.report.placed(marks, held);
+            self.memory.placed = Some(text);
+            file.send_replace(Placing::InPlace(marks));
+            return None;
         }
-        let cutting = self.helm.as_mut().map(|helm| helm.cutting(text)).unwrap_or_default();
-        self.applied.send_if_modified(|applied| {
-            let before = applied.clone();
-            applied.cutting.extend(cutting);
-            applied.reloads += u64::from(done == Done::Reloaded);
-            *applied != before
-        });
-        Exit::Done
+        let ran = self.target.run(placed, &mut marks).await;
+        self.awaited = None;
+        match ran {
+            Ok(done) => {
+                self.report.came(done, marks);
+                if done != Done::Unchanged {
+                    self.tell_readers();
+                }
+                Some(Exit::Done)
+            }
+            Err(trouble) => Some(self.stumble(&trouble, &text, marks)),
+        }
     }
 
     /// HAProxy may read this file beside its configuration: it is another one, or its first text failed.
     fn tell_readers(&self) {
-        if self.helm.is_none() {
+        if self.fleet.is_empty() {
             self.readers.iter().for_each(|reader| reader.notify_one());
         }
     }
 
-    fn stumble(&mut self, trouble: &Trouble, text: &str, marks: Marks) -> Exit {
-        if trouble.is_of_the_reader() {
-            // The file is what it should be; what its reader makes of it does not get better by our being unready.
-            self.awaited = None;
+    /// One HAProxy ended what it did.
+    fn land(&mut self, position: usize, mut follower: Follower, landed: Landed) -> Option<Exit> {
+        match landed {
+            Landed::Came(came, marks) => {
+                self.memory.ended = true;
+                self.came(position, &mut follower, came, marks);
+            }
+            Landed::Waits | Landed::Withdrawn | Landed::Looked(None) => {}
+            Landed::Looked(Some(looked)) => {
+                follower.report.looked_after(&looked);
+                if looked.other_files {
+                    self.memory.wake = Some(Instant::now());
+                }
+                if looked.leaving > 0 {
+                    self.look_within(LOOK_SOON);
+                }
+                if follower.needs_mending(&looked) {
+                    self.fleet.mend(position, follower, looked.drift);
+                    return None;
+                }
+            }
+            Landed::Mended(Ok(done), marks) => {
+                if done == Done::Reloaded {
+                    follower.helm.settle();
+                }
+                follower.report.came(done, marks);
+            }
+            Landed::Mended(Err(trouble), _) => tracing::warn!("{trouble}"),
         }
+        let late = self.memory.placed.as_ref().is_some_and(|placed| *placed != follower.text);
+        if std::mem::take(&mut self.memory.behind) || late {
+            self.memory.wake = Some(Instant::now());
+        }
+        self.fleet.moor(position, follower);
+        let failed = self.fleet.free().any(|follower| follower.again.is_some());
+        (self.memory.ended && self.fleet.is_home()).then_some(if failed { Exit::Failed } else { Exit::Done })
+    }
+
+    /// A text came into use in one HAProxy, or did not.
+    fn came(&mut self, position: usize, follower: &mut Follower, came: Result<Done, Trouble>, marks: Marks) {
+        // What a text does in one HAProxy does not get better by our being unready for the others.
+        self.awaited = None;
+        match came {
+            Ok(done) => {
+                // A later text may be in the file by now.
+                let is_in_place = self.memory.placed.as_ref() == Some(&follower.text);
+                if is_in_place && !matches!(done, Done::Held | Done::NotRunning) {
+                    follower.helm.settle();
+                }
+                follower.succeed(done, marks);
+                // The first look comes at once: an earlier run may have been killed.
+                self.look_within(if self.memory.look.is_none() { Duration::ZERO } else { LOOK_SOON });
+            }
+            Err(Trouble::Reload { why, .. }) => {
+                let back = if self.fleet.another_runs(position, &follower.text) {
+                    "; the new file stays, another HAProxy may run it".into()
+                } else {
+                    self.memory.placed = None;
+                    follower.helm.put_back()
+                };
+                follower.stumble(&Trouble::Reload { why, back }, marks);
+            }
+            Err(trouble) => follower.stumble(&trouble, marks),
+        }
+    }
+
+    fn look_within(&mut self, pause: Duration) {
+        let soon = Instant::now() + pause;
+        self.memory.look = Some(self.memory.look.map_or(soon, |look| look.min(soon)));
+    }
+
+    /// The text did not get into its place, or its command failed.
+    fn stumble(&mut self, trouble: &Trouble, text: &str, marks: Marks) -> Exit {
         let (before, now) = (self.memory.again.take(), Instant::now());
         let again = Again::after(before, text, trouble.to_string(), trouble.again(), now);
         self.memory.wake = again.due();

@@ -2,9 +2,10 @@
 //!
 //! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` and `again` say when to
 //! act, `apply` brings a text into use over `files`, `command` and `haproxy`, `steer` goes ahead of it where clients
-//! cannot wait; `keeper` is the loop of one template,
-//! `exec` supervises a program that reads the files, `environment` says what it may see,
-//! `report` tells what becomes of it all, `status` and `services` say it to programs, `page` to people. `diff` explains what would be done, and does nothing.
+//! cannot wait; `keeper` is the loop of one template, `gate` what its texts have to pass, `fleet` the HAProxies that
+//! read its file, each led by `follow`; `exec` supervises a program that reads the files, `environment` says what it
+//! may see, `report` tells what becomes of it all, `status` and `services` say it to programs, `page` to people. `diff`
+//! explains what would be done, and does nothing.
 
 pub mod again;
 pub mod apply;
@@ -16,7 +17,10 @@ pub mod environment;
 pub mod exec;
 pub mod facts;
 pub mod files;
+pub mod fleet;
+pub mod follow;
 pub mod functions;
+pub mod gate;
 pub mod haproxy;
 pub mod keeper;
 pub mod ledger;

@@ -45,7 +45,7 @@ impl Metrics {
         let registry = registry.sub_registry_with_prefix("rolecall_render");
         registry.register(
             "changes",
-            "Tries to bring a text into use, by outcome: written, steered, reloaded, pending, refused, failed",
+            "Tries to bring a text into use, by outcome: written, steered, reloaded, pending, refused, held_back, failed",
             metrics.changes.clone(),
         );
         registry.register(
@@ -69,8 +69,8 @@ impl Metrics {
     }
 
     /// A text came into use.
-    pub fn changed(&self, destination: &str, outcome: &str, marks: &Marks) {
-        self.changes.get_or_create(&labels(destination, "outcome", outcome)).inc();
+    pub fn changed(&self, destination: &str, haproxy: &str, outcome: &str, marks: &Marks) {
+        self.changes.get_or_create(&labels(destination, haproxy, "outcome", outcome)).inc();
         let step = |from: Option<f64>, to: Option<f64>| Some(to? - from?);
         for (name, millis) in [
             ("own", marks.own_part()),
@@ -80,31 +80,30 @@ impl Metrics {
         ] {
             // What was steered was in use before its file was in place.
             if let Some(millis) = millis.filter(|millis| *millis >= 0.0) {
-                self.seconds.get_or_create(&labels(destination, "step", name)).observe(millis / 1e3);
+                self.seconds.get_or_create(&labels(destination, haproxy, "step", name)).observe(millis / 1e3);
             }
         }
     }
 
     /// A text did not come into use.
-    pub fn failed(&self, destination: &str, outcome: &str) {
-        self.changes.get_or_create(&labels(destination, "outcome", outcome)).inc();
+    pub fn failed(&self, destination: &str, haproxy: &str, outcome: &str) {
+        self.changes.get_or_create(&labels(destination, haproxy, "outcome", outcome)).inc();
     }
 
     /// Sessions were cut.
-    pub fn cut(&self, destination: &str, sessions: usize) {
-        let destination = vec![("destination", destination.to_owned())];
-        self.cut.get_or_create(&destination).inc_by(sessions as u64);
+    pub fn cut(&self, destination: &str, haproxy: &str, sessions: usize) {
+        self.cut.get_or_create(&whose(destination, haproxy)).inc_by(sessions as u64);
     }
 
     /// HAProxy ran otherwise than the file says.
-    pub fn drifted(&self, destination: &str) {
-        self.drifts.get_or_create(&vec![("destination", destination.to_owned())]).inc();
+    pub fn drifted(&self, destination: &str, haproxy: &str) {
+        self.drifts.get_or_create(&whose(destination, haproxy)).inc();
     }
 
     /// A template is in this state.
     pub fn state(&self, destination: &str, state: State) {
         for known in STATES {
-            let gauge = self.state.get_or_create(&labels(destination, "state", known.word())).clone();
+            let gauge = self.state.get_or_create(&labels(destination, "", "state", known.word())).clone();
             gauge.set(i64::from(known == state));
         }
     }
@@ -141,6 +140,14 @@ impl Collector for Queries {
     }
 }
 
-fn labels(destination: &str, name: &'static str, value: &str) -> Labels {
-    vec![("destination", destination.to_owned()), (name, value.to_owned())]
+fn labels(destination: &str, haproxy: &str, name: &'static str, value: &str) -> Labels {
+    let mut labels = whose(destination, haproxy);
+    labels.push((name, value.to_owned()));
+    labels
+}
+
+/// Only where several HAProxies read a file have they names.
+fn whose(destination: &str, haproxy: &str) -> Labels {
+    let haproxy = (!haproxy.is_empty()).then(|| ("haproxy", haproxy.to_owned()));
+    [("destination", destination.to_owned())].into_iter().chain(haproxy).collect()
 }

@@ -2,23 +2,23 @@
 //! template.
 
 use crate::{
-    apply::{Reader, Target},
+    apply::Target,
     config::{Flags, HaproxyConfig, REPEATABLE, RenderConfig, TemplateConfig},
     exec::Files,
     facts::Facts,
+    fleet::Fleet,
+    follow::Follower,
     functions::Setting,
-    haproxy::{
-        master::Master,
-        steward::{Applied, Steward},
-    },
+    gate::Gate,
+    haproxy::steward::{Applied, Steward},
     keeper::{Fatal, Keeper, Memory},
     ledger::Ledger,
     machine::Machine,
     metrics::Metrics,
     questions::{self, Asks},
     report::Report,
-    status::{self, TemplateStatus},
-    steer::{Helm, Policy},
+    status::{self, HaproxyStatus, TemplateStatus},
+    steer::Helm,
     template::{self, Template, TemplateError},
 };
 use ::config::{Environment, Mistake, Mistakes, Place};
@@ -142,11 +142,8 @@ pub(crate) async fn work(
     let (end, inner) = shutdown::channel();
 
     let mut keepers = JoinSet::new();
-    let report = |template: &TemplateConfig| {
-        let destination = template.destination.path().display().to_string();
-        Report::new(template.source.display().to_string(), destination, metrics.clone())
-    };
-    let reports: Vec<Report> = config.templates.iter().map(report).collect();
+    let reports: Vec<Report> =
+        config.templates.iter().map(|template| report(template, metrics.clone())).collect();
     let statuses: Vec<_> = reports.iter().map(Report::subscribe).collect();
     let runs: Vec<Arc<tokio::sync::Notify>> = config.templates.iter().map(|_| Arc::default()).collect();
     let (all, asked) = watch::channel(questions::Asked::default());
@@ -155,15 +152,17 @@ pub(crate) async fn work(
     {
         let awaited = ready.await_for(format!("first text of {}", template.destination.path().display()));
         let asks = Asks { position, all: all.clone() };
+        let runs_here = Arc::clone(&runs[position]);
+        let (fleet, stewards) = fleet(template, &report, &runs_here);
         let mut keeper = keeper(&config, template, (parsed, asks), facts.clone(), report, awaited);
-        keeper.runs = Arc::clone(&runs[position]);
-        let reads = config.templates.iter().zip(&runs).filter(|(other, _)| other.haproxy.is_some());
+        (keeper.fleet, keeper.runs) = (fleet, runs_here);
+        let reads = config.templates.iter().zip(&runs).filter(|(other, _)| !other.haproxies.is_empty());
         keeper.readers = reads.map(|(_, runs)| Arc::clone(runs)).collect();
-        let beside = config.templates.iter().zip(&statuses).filter(|(other, _)| other.haproxy.is_none());
+        let beside = config.templates.iter().zip(&statuses).filter(|(other, _)| other.haproxies.is_empty());
         let file = |other: &TemplateConfig| other.destination.path().to_owned();
-        keeper.beside = beside.map(|(other, status)| (file(other), status.clone())).collect();
-        let steward = steward(&config, template, &keeper);
-        keepers.spawn(together(keeper.keep(inner.clone()), steward));
+        keeper.gate.beside = beside.map(|(other, status)| (file(other), status.clone())).collect();
+        let stewards = if config.dry { vec![] } else { stewards };
+        keepers.spawn(together(keeper.keep(inner.clone()), stewards));
     }
     drop((all, inner, held));
     let address = client.settings().address.clone();
@@ -254,20 +253,55 @@ pub(crate) fn vitals(
 ) -> Vitals<impl Fn() -> String, impl FnMut(Instant) -> bool> {
     let summary = move || {
         let statuses = shown.borrow().as_ref().map(|shown| shown.statuses.clone()).unwrap_or_default();
-        let wrong = statuses.iter().find_map(|status| status.borrow().error.clone());
+        let wrong = statuses.iter().find_map(|status| status.borrow().whole_error());
         wrong.unwrap_or_else(|| format!("templates that follow Consul: {}", statuses.len()))
     };
     Vitals { ready, summary, alive: |_| true }
 }
 
-/// A keeper, and the steward of its HAProxy until it is done.
-async fn together(keeper: impl Future<Output = Exit>, steward: Option<Steward>) -> Exit {
-    let serving = async {
-        if let Some(steward) = steward {
-            steward.serve().await;
-        }
-    };
-    tokio::join!(keeper, serving).0
+/// A keeper, and the stewards of its HAProxies until it is done.
+async fn together(keeper: impl Future<Output = Exit>, stewards: Vec<Steward>) -> Exit {
+    let serving: JoinSet<()> = stewards.into_iter().map(Steward::serve).collect();
+    tokio::join!(keeper, serving.join_all()).0
+}
+
+fn report(template: &TemplateConfig, metrics: Metrics) -> Report {
+    let destination = template.destination.path().display().to_string();
+    let haproxies = template.haproxies.iter().map(|haproxy| HaproxyStatus {
+        name: haproxy.name.clone(),
+        address: haproxy.door.address(),
+        ..HaproxyStatus::default()
+    });
+    Report::new(template.source.display().to_string(), destination, haproxies.collect(), metrics)
+}
+
+/// The HAProxies that read a template's file, each with its steward.
+fn fleet(
+    template: &TemplateConfig,
+    report: &Report,
+    runs: &Arc<tokio::sync::Notify>,
+) -> (Fleet, Vec<Steward>) {
+    let followers = template.haproxies.iter().zip(report.haproxies()).map(|(haproxy, report)| {
+        let destination = template.destination.read_by(vec![haproxy.name.clone()]);
+        let (applied, told) = watch::channel(Applied::default());
+        let runs = Arc::clone(runs);
+        let HaproxyConfig { door, max_old_workers, on_demote, .. } = haproxy.clone();
+        let steward = Steward::new(door.clone(), max_old_workers, on_demote, told, runs, report.clone());
+        let helm = Helm::new(door, destination, haproxy.reload, haproxy.reload_interval, on_demote);
+        (Follower::new(helm, report, applied), steward)
+    });
+    let (followers, stewards) = followers.unzip();
+    (Fleet::new(followers), stewards)
+}
+
+fn target(template: &TemplateConfig) -> Target {
+    let names: Vec<_> = template.haproxies.iter().map(|haproxy| haproxy.name.clone()).collect();
+    let destination = &template.destination;
+    Target {
+        destination: if names.is_empty() { destination.clone() } else { destination.read_by(names) },
+        checks: template.haproxies.iter().map(|haproxy| haproxy.binary.clone()).collect(),
+        command: template.command.clone(),
+    }
 }
 
 fn keeper(
@@ -280,60 +314,21 @@ fn keeper(
 ) -> Keeper {
     Keeper {
         template: parsed,
-        target: Target { destination: template.destination.clone(), reader: reader(template) },
-        helm: template.haproxy.as_ref().map(|haproxy| {
-            let destination = template.destination.clone();
-            Helm::new(
-                master(haproxy),
-                destination,
-                haproxy.reload,
-                haproxy.reload_interval,
-                haproxy.min_instances,
-                haproxy.on_demote,
-            )
-        }),
+        target: target(template),
+        fleet: Fleet::default(),
+        gate: Gate::new(template.haproxies.iter().map(|haproxy| haproxy.enough)),
         patience: template.wait,
         ledger: Ledger::of(template.destination.path()),
         asks,
         facts,
         report,
-        applied: watch::channel(Applied::default()).0,
         runs: Arc::default(),
         readers: vec![],
-        beside: vec![],
         awaited: Some(awaited),
         dry: config.dry,
         once: config.once,
         fatal: Fatal { template: template.error_fatal, others: config.process.exit_on_error },
         memory: Memory::new(tokio::time::Instant::now()),
-    }
-}
-
-fn steward(config: &RenderConfig, template: &TemplateConfig, keeper: &Keeper) -> Option<Steward> {
-    let haproxy = template.haproxy.as_ref().filter(|_| !config.dry)?;
-    Some(Steward {
-        master: master(haproxy),
-        most_old: haproxy.max_old_workers,
-        demote: haproxy.on_demote,
-        applied: keeper.applied.subscribe(),
-        runs: Arc::clone(&keeper.runs),
-        report: keeper.report.clone(),
-    })
-}
-
-fn master(haproxy: &HaproxyConfig) -> Master {
-    Master { socket: haproxy.master_socket.clone(), stats: haproxy.stats_socket.clone() }
-}
-
-fn reader(template: &TemplateConfig) -> Reader {
-    match (&template.haproxy, &template.command) {
-        (Some(haproxy), _) => Reader::Haproxy {
-            master: master(haproxy),
-            binary: haproxy.binary.clone(),
-            reloads: haproxy.reload != Policy::Never,
-        },
-        (None, Some(command)) => Reader::Command(command.clone()),
-        (None, None) => Reader::Nobody,
     }
 }
 

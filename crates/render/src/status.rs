@@ -1,17 +1,12 @@
 //! What `render` says of itself: plain values, turned into the `/status` page.
 
-use crate::{
-    apply::Marks,
-    facts::Facts,
-    haproxy::{compared::Compared, processes::Processes},
-    ledger::Followed,
-    services::services,
-};
+mod haproxy;
+
+pub use haproxy::{HaproxyStatus, Reason};
+
+use crate::{apply::Marks, facts::Facts, ledger::Followed, services::services};
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::collections::{BTreeSet, VecDeque};
 
 /// How a template stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +27,8 @@ pub enum State {
 pub struct Change {
     /// When it was remembered, in milliseconds of Unix time.
     pub at: f64,
+    /// Which HAProxy it is about; empty when it has no name, or it is about the file alone.
+    pub haproxy: String,
     /// What came of it, in a word: written, steered, reloaded, pending, refused, failed.
     pub outcome: &'static str,
     /// When each step was done.
@@ -49,59 +46,27 @@ pub struct TemplateStatus {
     pub source: String,
     /// The rendered file.
     pub destination: String,
-    /// How it stands.
+    /// How the file stands.
     pub state: State,
     /// What there is no answer to yet.
     pub missing: BTreeSet<String>,
-    /// What went wrong last, if it is still wrong.
+    /// What went wrong last with the file, if it is still wrong.
     pub error: Option<String>,
+    /// Why the newest text is held back, and the last good one goes on.
+    pub held_back: Option<String>,
     /// What the template's functions warn of.
     pub warnings: BTreeSet<String>,
     /// The epochs of the masters that it followed.
     pub followed: Followed,
     /// Files written.
     pub writes: u64,
-    /// Reloads that worked.
-    pub reloads: u64,
-    /// Changes that HAProxy was told at run time, without a reload.
-    pub steers: u64,
-    /// What reloads were made for, the last ones.
-    pub reload_reasons: VecDeque<Reason>,
-    /// Why a reload is needed that somebody else is to make.
-    pub reload_needed: Option<String>,
-    /// What ran otherwise than the file says at the last look.
-    pub drift: Vec<String>,
-    /// How often something ran otherwise than the file says.
-    pub drifts: u64,
-    /// Servers out of use that wait for their last connections.
-    pub leaving_servers: usize,
-    /// Reloads that failed.
-    pub reload_failures: u64,
-    /// Sessions cut on old workers.
-    pub sessions_cut: u64,
-    /// HAProxy's processes, when one is configured and runs.
-    pub haproxy: Option<Processes>,
-    /// Why HAProxy could not be looked at.
-    pub haproxy_trouble: Option<String>,
-    /// HAProxy's servers, as the file says them and as they ran at the last look.
-    pub servers: Arc<Vec<Compared>>,
-    /// When that was, in milliseconds of Unix time.
-    pub compared: Option<f64>,
+    /// The HAProxies that read it.
+    pub haproxies: Vec<HaproxyStatus>,
     /// The last changes, oldest first.
     pub history: VecDeque<Change>,
 }
 
-/// Why HAProxy was reloaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// In plain English.
-    pub why: String,
-    /// How often.
-    pub count: u64,
-}
-
 const HISTORY: usize = 50;
-const REASONS: usize = 20;
 
 impl TemplateStatus {
     /// Remembers a change, and forgets the oldest.
@@ -112,19 +77,10 @@ impl TemplateStatus {
         self.history.push_back(change);
     }
 
-    /// Counts a reload for this reason; the one that is longest ago goes, when there are many.
-    pub fn reloaded_for(&mut self, why: &str) {
-        let known = self.reload_reasons.iter().position(|reason| reason.why == why);
-        let before = known.and_then(|at| self.reload_reasons.remove(at)).map_or(0, |reason| reason.count);
-        if self.reload_reasons.len() == REASONS {
-            self.reload_reasons.pop_front();
-        }
-        self.reload_reasons.push_back(Reason { why: why.to_owned(), count: before + 1 });
-    }
-
-    /// Old workers were swept after the reloads so far; the last of them gets the sessions.
-    pub fn swept(&mut self, sessions: usize, at: f64) {
-        let mut swept = self.history.iter_mut().rev().filter(|change| change.outcome == "reloaded");
+    /// Old workers of an HAProxy were swept after its reloads so far; the last of them gets the sessions.
+    pub fn swept(&mut self, haproxy: &str, sessions: usize, at: f64) {
+        let reloaded = |change: &&mut Change| change.outcome == "reloaded" && change.haproxy == haproxy;
+        let mut swept = self.history.iter_mut().rev().filter(reloaded);
         if let Some(last) = swept.next() {
             last.sessions_cut += sessions;
             last.marks.cut.get_or_insert(at);
@@ -132,35 +88,53 @@ impl TemplateStatus {
         swept.take_while(|change| change.marks.cut.is_none()).for_each(|change| change.marks.cut = Some(at));
     }
 
+    /// How the template stands as a whole: as that of its HAProxies which is worst.
+    #[must_use]
+    pub fn whole_state(&self) -> State {
+        let states = || self.haproxies.iter().map(|haproxy| haproxy.state);
+        match self.state {
+            State::Failed => State::Failed,
+            _ if states().any(|state| state == State::Failed) => State::Failed,
+            _ if states().any(|state| state == State::Pending) => State::Pending,
+            // In its place, and no HAProxy has it yet.
+            State::Applied if states().any(|state| state == State::Waiting) => State::Waiting,
+            state => state,
+        }
+    }
+
+    /// What is wrong now, with the file or with an HAProxy.
+    #[must_use]
+    pub fn whole_error(&self) -> Option<String> {
+        let of_haproxy = |haproxy: &HaproxyStatus| Some(haproxy.named(haproxy.error.as_ref()?));
+        self.error.clone().or_else(|| self.haproxies.iter().find_map(of_haproxy))
+    }
+
     fn show(&self) -> Value {
+        let sum = |what: fn(&HaproxyStatus) -> u64| self.haproxies.iter().map(what).sum::<u64>();
+        let needed = |haproxy: &HaproxyStatus| Some(haproxy.named(haproxy.reload_needed.as_ref()?));
+        let drift = |haproxy: &HaproxyStatus| -> Vec<String> {
+            haproxy.drift.iter().map(|what| haproxy.named(what)).collect()
+        };
         json!({
             "source": self.source,
             "destination": self.destination,
-            "state": self.state.word(),
+            "state": self.whole_state().word(),
             "missing": self.missing,
-            "error": self.error,
+            "error": self.whole_error(),
+            "held_back": self.held_back,
             "warnings": self.warnings,
             "writes": self.writes,
-            "reloads": self.reloads,
-            "reload_failures": self.reload_failures,
-            "steers": self.steers,
-            "reload_reasons": self.reload_reasons.iter().rev()
-                .map(|reason| json!({"why": reason.why, "count": reason.count})).collect::<Vec<_>>(),
-            "reload_needed": self.reload_needed,
-            "drift": self.drift,
-            "drifts": self.drifts,
-            "leaving_servers": self.leaving_servers,
-            "sessions_cut": self.sessions_cut,
-            "haproxy": {
-                "running": self.haproxy.is_some(),
-                "version": self.haproxy.as_ref().map(|h| &h.version),
-                "worker_pid": self.haproxy.as_ref().and_then(|h| h.worker),
-                "reloads": self.haproxy.as_ref().map(|h| h.reloads),
-                "old_workers": self.haproxy.as_ref().map(|h| h.old_workers.len()),
-                "trouble": self.haproxy_trouble,
-                "compared_ms": self.compared,
-                "servers": self.servers.iter().map(Compared::show).collect::<Vec<_>>(),
-            },
+            "reloads": sum(|haproxy| haproxy.reloads),
+            "reload_failures": sum(|haproxy| haproxy.reload_failures),
+            "steers": sum(|haproxy| haproxy.steers),
+            "reload_reasons": self.haproxies.iter().flat_map(HaproxyStatus::reasons).collect::<Vec<_>>(),
+            "reload_needed": self.haproxies.iter().find_map(needed),
+            "drift": self.haproxies.iter().flat_map(drift).collect::<Vec<_>>(),
+            "drifts": sum(|haproxy| haproxy.drifts),
+            "leaving_servers": sum(|haproxy| haproxy.leaving_servers as u64),
+            "sessions_cut": sum(|haproxy| haproxy.sessions_cut),
+            "haproxy": self.haproxies.first().cloned().unwrap_or_default().runs(),
+            "haproxies": self.haproxies.iter().map(HaproxyStatus::show).collect::<Vec<_>>(),
             "last": self.history.back().map(Change::show),
             "history": self.history.iter().map(Change::show).collect::<Vec<_>>(),
         })
@@ -184,6 +158,7 @@ impl Change {
     fn show(&self) -> Value {
         let Marks { heard, rendered, steered, staged, checked, renamed, applied, cut } = self.marks;
         json!({
+            "haproxy": self.haproxy,
             "outcome": self.outcome,
             "at_ms": self.at,
             "heard_ms": heard, "rendered_ms": rendered, "steered_ms": steered,
@@ -247,9 +222,11 @@ mod tests {
             ("failed", None),
         ] {
             let marks = Marks { cut, ..Marks::default() };
-            status.remember(Change { at: 0.0, outcome, marks, sessions_cut: 0, error: None });
+            let haproxy = String::new();
+            status.remember(Change { at: 0.0, haproxy, outcome, marks, sessions_cut: 0, error: None });
         }
-        status.swept(2, 9.0);
+        status.swept("", 2, 9.0);
+        status.swept("another", 5, 10.0);
         let seen: Vec<_> = status.history.iter().map(|c| (c.marks.cut, c.sessions_cut)).collect();
         assert_eq!(seen, [(Some(1.0), 0), (Some(9.0), 0), (None, 0), (Some(9.0), 2), (None, 0)]);
     }

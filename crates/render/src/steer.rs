@@ -5,7 +5,7 @@
 //! and is not in the file yet is remembered with the worker's process id, which HAProxy is asked for each time.
 
 use crate::{
-    apply::{Marks, Trouble},
+    apply::{Done, Marks, Trouble},
     files::{Destination, FileError},
     haproxy::{
         ahead::leaving,
@@ -14,14 +14,15 @@ use crate::{
         compared::{Compared, compared},
         contents::{contents, read_at},
         demote::Demote,
+        door::Door,
         going::LetGo,
-        master::Master,
+        master::Reload,
         order::Order,
         outline::{self, Recent},
         runtime::{Look, Runtime},
         sessions::{Server, idle},
         socket::SocketError,
-        verdict::{Configuration, Drift, Files, Verdict, drift, refusal, says_the_same, verdict},
+        verdict::{Configuration, Drift, Files, Verdict, drift, says_the_same, verdict},
     },
 };
 use daemon::clock::unix_millis;
@@ -30,6 +31,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+
+/// Why a text is not steered: nobody is there, or it does not answer, as one that starts does not.
+const DID_NOT_RUN: &str = "HAProxy did not run";
+const CANNOT_BE_STEERED: &str = "HAProxy cannot be steered";
 
 /// When a reload is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,21 +51,21 @@ pub enum Policy {
 /// One HAProxy, steered.
 #[derive(Debug)]
 pub struct Helm {
-    master: Master,
+    door: Door,
     destination: Destination,
     policy: Policy,
     /// The least time between two reloads.
     pub interval: Duration,
     /// What was taken out ahead of a reload that has to wait.
     ahead: Vec<(Server, &'static str)>,
-    /// What was steered and is not in the file yet, and in which worker.
+    /// What a worker is known to run while that is not, or need not be, what the file says.
     live: Option<(u32, String)>,
+    /// Whether it was certain that HAProxy runs the file, before the present text.
+    certain: bool,
     /// What the files hold that the configuration names, as the worker read them or was told.
     files: Option<(u32, Files)>,
     /// What they held before the last reload that was needed.
     before: Files,
-    /// A backend that had so many servers never gets fewer.
-    least: usize,
     /// What the servers were that were steered out of use in a worker, and may still be there.
     left: (u32, BTreeMap<Server, Vec<String>>),
     /// The texts that were compared last.
@@ -143,23 +148,22 @@ impl Helm {
     /// For a HAProxy that reads this file.
     #[must_use]
     pub fn new(
-        master: Master,
+        door: Door,
         destination: Destination,
         policy: Policy,
         interval: Duration,
-        least: usize,
         demote: Demote,
     ) -> Self {
         Helm {
-            master,
+            door,
             destination,
             policy,
             interval,
             ahead: vec![],
             live: None,
+            certain: false,
             files: None,
             before: Files::new(),
-            least,
             left: Default::default(),
             recent: Recent::default(),
             demote,
@@ -178,28 +182,26 @@ impl Helm {
     /// told: it must not cut off clients each time.
     pub async fn steer(&mut self, text: &str, again: bool, marks: &mut Marks) -> Result<Course, Trouble> {
         let next = self.configuration(text);
-        if let Some(why) = refusal(&next.outline) {
-            return Err(Trouble::Refused(why));
-        }
+        self.certain = !self.destination.is_pending();
         let Some(file) = self.file()? else { return Ok(Course::reload("there was no file before")) };
-        self.enough(&file, &next)?;
-        if self.live.is_none() && !self.other_files(&next) {
+        if self.certain && !self.is_ahead(&file) && !self.other_files(&next) {
             if file == text {
                 return Ok(Course::Settled);
             }
-            if !self.destination.is_pending() && self.says_the_same(&file, &next) {
+            if self.says_the_same(&file, &next) {
                 return Ok(Course::Same);
             }
         }
-        let (runtime, look) = match Runtime::find(&self.master).await {
+        let (runtime, look) = match Runtime::find(&self.door).await {
             Ok(found) => found,
-            Err(SocketError::Nobody(_)) => return Ok(Course::reload("HAProxy did not run")),
-            Err(error) => return Ok(Course::reload(format!("HAProxy cannot be steered: {error}"))),
+            Err(SocketError::Nobody(_)) => return Ok(Course::reload(DID_NOT_RUN)),
+            Err(error) => return Ok(Course::reload(format!("{CANNOT_BE_STEERED}: {error}"))),
         };
         let Some(before) = self.runs(&look, &file) else {
             let why = "what HAProxy runs is not known, since an earlier change did not end well";
             return Ok(self.ahead(&runtime, why.into(), (&file, text), &look, again, marks).await);
         };
+        self.live = Some((look.pid, before.clone()));
         let can = can(&look);
         let outline = self.recent.outline(&before);
         let live = Configuration { files: self.knows(&outline, &look), outline };
@@ -235,6 +237,11 @@ impl Helm {
         self.files.insert(known).1.clone()
     }
 
+    /// Whether a worker is known to run something else than the file.
+    fn is_ahead(&self, file: &str) -> bool {
+        self.live.as_ref().is_some_and(|(_, text)| text != file)
+    }
+
     /// Whether a file that the text names holds something else than the worker knows.
     fn other_files(&self, next: &Configuration) -> bool {
         self.files.as_ref().is_some_and(|(_, files)| {
@@ -262,26 +269,6 @@ impl Helm {
         self.recent.outline(text).cutting().clone()
     }
 
-    /// An upstream that empties is more often a mistake than the truth.
-    fn enough(&mut self, file: &str, next: &Configuration) -> Result<(), Trouble> {
-        if self.least == 0 {
-            return Ok(());
-        }
-        let counts = |outline: &outline::Outline| -> BTreeMap<String, usize> {
-            outline.proxies().iter().map(|(name, proxy)| (name.clone(), proxy.servers.len())).collect()
-        };
-        let had = counts(&self.recent.outline(file));
-        let few = counts(&next.outline)
-            .into_iter()
-            .find(|(name, has)| *has < self.least && had.get(name).is_some_and(|had| *had >= self.least));
-        few.map_or(Ok(()), |(name, has)| {
-            Err(Trouble::Refused(format!(
-                "{name} would be left with {has} servers, and min_instances is {}; those of before stay",
-                self.least
-            )))
-        })
-    }
-
     /// What the worker runs: what was steered there, or what it read. `None` when that is not certain.
     fn runs(&mut self, look: &Look, file: &str) -> Option<String> {
         if let Some((_, text)) = self.live.take_if(|(pid, _)| *pid == look.pid) {
@@ -289,7 +276,7 @@ impl Helm {
             return Some(text);
         }
         self.live = None;
-        let read = !self.destination.is_pending() || self.destination.is_read_by(look.started);
+        let read = self.certain || self.destination.is_read_by(look.started);
         read.then(|| file.to_owned())
     }
 
@@ -308,7 +295,7 @@ impl Helm {
         let back: BTreeSet<Server> =
             orders.iter().filter(|order| order.takes_in()).filter_map(Order::server).cloned().collect();
         self.going.retain(|server| !back.contains(server));
-        self.going.add(&self.master, going, look.pid, self.demote.time());
+        self.going.add(&self.door, going, look.pid, self.demote.time());
         let leaving = self.order(runtime, &orders, next, look, can).await?;
         Ok((orders.len(), leaving))
     }
@@ -417,7 +404,7 @@ impl Helm {
         let state = |server: &Server| if drains(server) { "drain" } else { "maint" };
         let out: Vec<_> = leaving.keys().map(|server| (server.clone(), state(server))).collect();
         let going: Vec<_> = leaving.keys().filter(|server| drains(server)).cloned().collect();
-        self.going.add(&self.master, going, look.pid, self.demote.time());
+        self.going.add(&self.door, going, look.pid, self.demote.time());
         match runtime.turn(&out).await {
             Ok(now)
                 if out
@@ -448,8 +435,8 @@ impl Helm {
         };
         match back {
             // A failed reload leaves a doubt of its own.
-            Ok(()) if trouble.is_none_or(|trouble| !trouble.is_of_the_reader()) => {
-                self.settle();
+            Ok(()) if self.certain && trouble.is_none_or(|trouble| !trouble.is_of_the_reader()) => {
+                self.settle()
             }
             Ok(()) => {}
             Err(why) => self.warn(&format!("HAProxy could not be steered back: {why}")),
@@ -457,7 +444,7 @@ impl Helm {
     }
 
     async fn restore(&mut self, ahead: &[(Server, &'static str)]) -> Result<(), String> {
-        let (runtime, _) = Runtime::find(&self.master).await.map_err(|error| error.to_string())?;
+        let (runtime, _) = Runtime::find(&self.door).await.map_err(|error| error.to_string())?;
         self.going.retain(|server| !ahead.iter().any(|(back, _)| back == server));
         let now = runtime.turn(ahead).await.map_err(|error| error.to_string())?;
         let back = ahead
@@ -467,40 +454,85 @@ impl Helm {
     }
 
     async fn steer_back(&mut self, from: &str, to: &str) -> Result<(), String> {
-        let (runtime, look) = Runtime::find(&self.master).await.map_err(|error| error.to_string())?;
-        let (can, from, to) = (can(&look), self.configuration(from), self.configuration(to));
-        match verdict(&from, &to, &look.running, &can) {
+        let (runtime, look) = Runtime::find(&self.door).await.map_err(|error| error.to_string())?;
+        let (can, live, next) = (can(&look), self.configuration(from), self.configuration(to));
+        match verdict(&live, &next, &look.running, &can) {
             Verdict::Same => {}
-            Verdict::Steer(orders) => _ = self.switch(&runtime, orders, (&from, &to), &look, &can).await?,
+            Verdict::Steer(orders) => _ = self.switch(&runtime, orders, (&live, &next), &look, &can).await?,
             Verdict::Reload(why) | Verdict::Refuse(why) => return Err(why),
         }
-        self.live = None;
+        self.live = Some((look.pid, to.to_owned()));
         Ok(())
     }
 
-    /// The file is in its place: whether the worker that was steered still serves. If so, all is settled.
-    pub async fn confirms(&mut self, course: &Course) -> bool {
-        let Course::Steered { pid, .. } = course else { return false };
-        if !Runtime::find(&self.master).await.is_ok_and(|(_, look)| look.pid == *pid) {
-            return false;
+    /// Brings a text into use whose file is in its place: the worker that was steered still serves, or HAProxy is
+    /// reloaded.
+    pub async fn bring(&self, course: &Course, marks: &mut Marks) -> Result<Done, Trouble> {
+        match course {
+            Course::Settled => return Ok(Done::Unchanged),
+            Course::Steered { pid, orders, .. } => {
+                let found = Runtime::find(&self.door).await;
+                if found.is_ok_and(|(_, look)| look.pid == *pid) {
+                    marks.applied = marks.steered.or(marks.renamed);
+                    return Ok(match (orders, marks.renamed) {
+                        (0, None) => Done::Unchanged,
+                        (0, Some(_)) => Done::Written,
+                        _ => Done::Steered,
+                    });
+                }
+            }
+            Course::Same => {
+                marks.applied = marks.renamed;
+                return Ok(Done::Written);
+            }
+            Course::Reload { why, .. } if may_have_started(why, marks) => {
+                match self.door.started().await {
+                    // It has started since, and read the file that is in its place.
+                    Ok(started) if self.destination.is_read_by(Some(started)) => return Ok(Done::Unchanged),
+                    Err(SocketError::Nobody(_)) => return Ok(Done::NotRunning),
+                    _ => {}
+                }
+            }
+            Course::Reload { .. } => {}
         }
-        self.settle()
+        if self.policy == Policy::Never && self.door.look().await.is_ok() {
+            return Ok(Done::Held);
+        }
+        let done = match self.door.reload(self.destination.path()).await {
+            Reload::Done => Done::Reloaded,
+            Reload::NotRunning => return Ok(Done::NotRunning),
+            Reload::Unreachable(why) => return Err(Trouble::Unreachable(why)),
+            Reload::Failed(why) => return Err(Trouble::Reload { why, back: String::new() }),
+        };
+        marks.applied = Some(unix_millis());
+        Ok(done)
     }
 
-    /// The file is in use as it stands.
-    pub fn settle(&mut self) -> bool {
-        self.live = None;
-        self.destination.settle().map_err(|error| self.warn(&error)).is_ok()
+    /// HAProxy runs what the file says.
+    pub fn settle(&mut self) {
+        (self.live, self.ahead) = (None, vec![]);
+        if let Err(error) = self.destination.settle() {
+            self.warn(&error);
+        }
+    }
+
+    /// HAProxy's reload failed: puts the file back that it runs. Empty when there was none before.
+    pub fn put_back(&self) -> String {
+        match self.destination.put_back() {
+            Ok(true) => ", the previous file is back in place".into(),
+            Ok(false) => String::new(),
+            Err(error) => format!(" ({error})"),
+        }
     }
 
     /// Compares what runs with the file, and puts right what can be put right by orders. `None` while a change is
     /// under way, or HAProxy cannot be looked at.
     pub async fn look_after(&mut self) -> Option<Looked> {
         let file = self.file().ok()??;
-        if self.live.is_some() || self.destination.is_pending() {
+        if self.is_ahead(&file) || self.destination.is_pending() {
             return None;
         }
-        let (runtime, look) = Runtime::find(&self.master).await.ok()?;
+        let (runtime, look) = Runtime::find(&self.door).await.ok()?;
         let (can, want) = (can(&look), self.configuration(&file));
         let drift = drift(&look.running, &want.outline, &can);
         let servers = Arc::new(compared(&look.running, &want.outline, &drift));
@@ -531,6 +563,12 @@ impl Helm {
         let destination = self.destination.path().display().to_string();
         tracing::warn!(destination, "steering HAProxy: {why}");
     }
+}
+
+/// Whether HAProxy, which was not seen for this reason, may have read the file that is in its place: one that hangs began
+/// before a file that was placed just now.
+fn may_have_started(why: &str, marks: &Marks) -> bool {
+    why == DID_NOT_RUN || (why.starts_with(CANNOT_BE_STEERED) && marks.renamed.is_none())
 }
 
 /// What the version can do; one that cannot be read is taken for the oldest that is known.

@@ -78,8 +78,7 @@ fn file(template: &Value, now_ms: f64) -> Vec<String> {
         "{} writes, {} reloads, {} failed",
         template["writes"], template["reloads"], template["reload_failures"]
     );
-    let old = &template["haproxy"]["old_workers"];
-    vec![
+    let mut lines = vec![
         format!(
             "{} {}",
             text(&template["destination"]),
@@ -90,14 +89,24 @@ fn file(template: &Value, now_ms: f64) -> Vec<String> {
         row("warning", &[listed(&template["warnings"])]),
         row("changes", &[counts]),
         row("last", &[text(&last["outcome"]), ago("", &last["rendered_ms"], now_ms), text(&last["error"])]),
-        row(
-            "haproxy",
-            &[
-                prefixed("version ", &template["haproxy"]["version"]),
-                prefixed("old workers: ", old),
-                text(&template["haproxy"]["trouble"]),
-            ],
-        ),
+        row("held back", &[text(&template["held_back"])]),
+    ];
+    let haproxies: Vec<&Value> = all(&template["haproxies"]).collect();
+    match haproxies.as_slice() {
+        [] | [_] => lines.push(row("haproxy", &runs(&template["haproxy"]))),
+        several => lines.extend(several.iter().map(|haproxy| {
+            let stands = [format!("{} {}", text(&haproxy["name"]), text(&haproxy["state"]))];
+            row("haproxy", &[&stands[..], &runs(&haproxy["processes"])].concat())
+        })),
+    }
+    lines
+}
+
+fn runs(haproxy: &Value) -> [String; 3] {
+    [
+        prefixed("version ", &haproxy["version"]),
+        prefixed("old workers: ", &haproxy["old_workers"]),
+        text(&haproxy["trouble"]),
     ]
 }
 
@@ -200,6 +209,13 @@ redis-0 10.0.0.7:6379, master in epoch 3, draining
                 "error": null, "warnings": ["two masters"], "writes": 3, "reloads": 2, "reload_failures": 1,
                 "haproxy": {"version": "2.6.12", "old_workers": 1, "trouble": null},
                 "last": {"outcome": "reloaded", "rendered_ms": 0.0, "error": null},
+            }, {
+                "source": "/etc/u.hbs", "destination": "/run/two.cfg", "state": "failed", "error": "b: gone",
+                "writes": 1, "reloads": 0, "reload_failures": 0, "held_back": "m would lose its last server",
+                "haproxies": [
+                    {"name": "a", "state": "applied", "processes": {"version": "3.2.1", "old_workers": 0}},
+                    {"name": "b", "state": "failed", "processes": {"trouble": "it hangs"}},
+                ],
             }],
         });
         let wanted = "\
@@ -212,6 +228,13 @@ render 0.1.0 at [::1]:9501: ready
   changes     3 writes, 2 reloads, 1 failed
   last        reloaded, 2 h ago
   haproxy     version 2.6.12, old workers: 1
+
+/run/two.cfg failed, from /etc/u.hbs
+  error       b: gone
+  changes     1 writes, 0 reloads, 0 failed
+  held back   m would lose its last server
+  haproxy     a applied, version 3.2.1, old workers: 0
+  haproxy     b failed, it hangs
 ";
         assert_eq!(page(&status, "[::1]:9501", 7_200_000.0), wanted);
     }

@@ -18,8 +18,20 @@ pub(super) fn folder(path: &Path) -> &Path {
     }
 }
 
-pub(super) fn previous(target: &Path) -> PathBuf {
-    folder(target).join(hidden(target, ".previous"))
+pub(super) fn previous(target: &Path, reader: &str) -> PathBuf {
+    let reader = if reader.is_empty() { String::new() } else { format!(".{reader}") };
+    folder(target).join(hidden(target, &format!("{reader}.previous")))
+}
+
+/// Keeps the present text under this name, unless an earlier one is kept there.
+pub(super) fn keep(target: &Path, previous: &Path) -> io::Result<()> {
+    match fs::hard_link(target, previous) {
+        Err(_) if previous.exists() => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(e),
+        // Not every file system has hard links.
+        Err(_) => copy(target, previous),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// `.NAME` with an ending: hidden, and with no ending that HAProxy would read from a folder of configurations.
@@ -50,7 +62,7 @@ pub(super) fn keep_owner(file: &File, owner: &fs::Metadata) -> io::Result<()> {
 }
 
 /// Copies under a name of its own first, so that a half-written copy is never taken for the previous file.
-pub(super) fn copy(target: &Path, previous: &Path) -> io::Result<()> {
+fn copy(target: &Path, previous: &Path) -> io::Result<()> {
     let copy = staged(target)?;
     fs::copy(target, copy.path())?;
     copy.as_file().sync_all()?;
@@ -70,11 +82,11 @@ pub(super) fn sweep(target: &Path) {
 }
 
 /// Puts the previous file in the place of `target`, and keeps it as the previous one.
-pub(super) fn put_back(target: &Path) -> io::Result<()> {
-    let (previous, staged) = (previous(target), folder(target).join(hidden(target, STAGED) + "return"));
+pub(super) fn put_back(target: &Path, previous: &Path) -> io::Result<()> {
+    let staged = folder(target).join(hidden(target, STAGED) + "return");
     _ = fs::remove_file(&staged);
     // Not every file system has hard links.
-    fs::hard_link(&previous, &staged).or_else(|_| fs::copy(&previous, &staged).map(drop))?;
+    fs::hard_link(previous, &staged).or_else(|_| fs::copy(previous, &staged).map(drop))?;
     replace(&staged, target)
 }
 

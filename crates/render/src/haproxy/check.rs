@@ -50,7 +50,7 @@ pub async fn check(binary: &Path, staged: &Path, destination: &Path) -> Result<(
 }
 
 /// HAProxy's words on one line, without its process ids and the lines that only sum up.
-fn plain(said: &str) -> String {
+pub(super) fn plain(said: &str) -> String {
     let lines: Vec<&str> = said
         .lines()
         .filter(|line| !line.contains("[NOTICE]"))

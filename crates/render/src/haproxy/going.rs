@@ -1,6 +1,6 @@
 //! Servers that were let go: their sessions end when their time is over, whatever else goes on.
 
-use super::{master::Master, runtime::Runtime, sessions::Server};
+use super::{door::Door, runtime::Runtime, sessions::Server};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::{
     sync::watch,
@@ -29,20 +29,14 @@ impl Default for LetGo {
 
 impl LetGo {
     /// These have so much time left in this worker.
-    pub fn add(
-        &mut self,
-        master: &Master,
-        servers: impl IntoIterator<Item = Server>,
-        pid: u32,
-        time: Duration,
-    ) {
+    pub fn add(&mut self, door: &Door, servers: impl IntoIterator<Item = Server>, pid: u32, time: Duration) {
         let due = Instant::now() + time;
         let more: Vec<_> = servers.into_iter().map(|server| (server, (pid, due))).collect();
         if more.is_empty() {
             return;
         }
         self.going.send_modify(|going| going.extend(more));
-        let end = || tokio::spawn(end(master.clone(), self.going.subscribe()));
+        let end = || tokio::spawn(end(door.clone(), self.going.subscribe()));
         self.ending.get_or_insert_with(end);
     }
 
@@ -72,7 +66,7 @@ impl LetGo {
 }
 
 /// Ends the sessions of each when its time is over, and of all when nobody tells of more.
-async fn end(master: Master, mut going: watch::Receiver<Going>) {
+async fn end(door: Door, mut going: watch::Receiver<Going>) {
     let mut done = None;
     loop {
         let next =
@@ -87,7 +81,7 @@ async fn end(master: Master, mut going: watch::Receiver<Going>) {
             .filter(|(_, (_, due))| Some(*due) > done && over.is_none_or(|over| *due <= over))
             .map(|(server, of)| (server.clone(), *of))
             .collect();
-        cut(&master, ripe).await;
+        cut(&door, ripe).await;
         if over.is_none() {
             return;
         }
@@ -96,11 +90,11 @@ async fn end(master: Master, mut going: watch::Receiver<Going>) {
 }
 
 /// Out of use, and without sessions. A worker that was left by a reload is the steward's.
-async fn cut(master: &Master, ripe: Going) {
+async fn cut(door: &Door, ripe: Going) {
     if ripe.is_empty() {
         return;
     }
-    let told = match Runtime::find(master).await {
+    let told = match Runtime::find(door).await {
         Ok((runtime, look)) => {
             let here = ripe
                 .into_iter()

@@ -31,13 +31,10 @@ pub enum Reload {
 }
 
 /// A configuration that may take so long in the check may take as long in the reload.
-const RELOAD: Duration = check::LIMIT;
+pub(super) const RELOAD: Duration = check::LIMIT;
 /// 2.6 replaces its master at each reload and is away for about 80 ms (measured).
 const AWAY: Duration = Duration::from_secs(1);
-const STEP: Duration = Duration::from_millis(5);
-/// Since 3.1 the master is there before its first worker is, and never answers what that one was asked too early
-/// (measured on 3.2.26); at other times it takes a millisecond.
-const ANSWER: Duration = Duration::from_millis(100);
+pub(super) const STEP: Duration = Duration::from_millis(5);
 /// Since 3.1 the master answers so until the worker that it began last serves, the first one too.
 const BUSY: &str = "Another reload is still in progress";
 
@@ -135,21 +132,6 @@ impl Master {
         };
         // Longer is not worth waiting for: whatever answers there, the worker runs.
         _ = timeout(AWAY, seen).await;
-    }
-
-    /// When the present worker started, in whole seconds of Unix time. One that starts itself is waited for.
-    pub async fn started(&self) -> Option<u64> {
-        let until = Instant::now() + AWAY;
-        loop {
-            match self.socket.ask_within("@1 show info", ANSWER).await {
-                Ok(said) if info(&said, "Start_time_sec").is_some() => {
-                    return info(&said, "Start_time_sec")?.parse().ok();
-                }
-                Err(SocketError::Nobody(_)) => return None,
-                _ if Instant::now() >= until => return None,
-                _ => sleep(STEP).await,
-            }
-        }
     }
 }
 

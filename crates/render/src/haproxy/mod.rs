@@ -1,8 +1,9 @@
 //! HAProxy: what a configuration says (`outline`, `stated`), what has to be done about a new one (`verdict`, in
 //! `order`s, within its `capability`), what its servers (`running`) and processes are and hold (`processes`,
 //! `sessions`), what cannot wait for a reload (`ahead`), what becomes of sessions to servers that leave (`demote`,
-//! `going`), both sides for people (`compared`), the doors to it (`check`, `contents`, `socket`, `master`, `runtime`),
-//! and who looks after it in the background (`steward`).
+//! `going`), what a backend must be left with (`enough`), both sides for people (`compared`), the doors to it (`check`,
+//! `contents`, `socket`, `runtime`; `door`, with a `master` or a `successor`), and who looks after it in the background
+//! (`steward`, by `sweep`; without a master over a `line` to each of the `elders`).
 
 pub mod ahead;
 pub mod capability;
@@ -10,7 +11,11 @@ pub mod check;
 pub mod compared;
 pub mod contents;
 pub mod demote;
+pub mod door;
+mod elders;
+pub mod enough;
 pub mod going;
+mod line;
 pub mod master;
 pub mod order;
 pub mod outline;
@@ -21,4 +26,6 @@ pub mod sessions;
 pub mod socket;
 pub mod stated;
 pub mod steward;
+pub mod successor;
+mod sweep;
 pub mod verdict;

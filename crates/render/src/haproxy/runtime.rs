@@ -1,7 +1,7 @@
 //! The door to the worker that serves: asks what it runs, and steers it.
 
 use super::{
-    master::Master,
+    door::Door,
     order::{Order, VERSION},
     processes::info,
     running::{Running, running},
@@ -46,22 +46,19 @@ const LOOK: [&str; 2] = ["show info", "show servers state"];
 
 impl Runtime {
     /// Finds the worker that serves, and what it runs: over the stats socket where it is known, which needs no detour;
-    /// else, or if nobody answers there as a worker should, over the master's.
-    pub async fn find(master: &Master) -> Result<(Runtime, Look), SocketError> {
-        let detour = Runtime { socket: master.socket.clone(), prefix: "@1 " };
-        if let Some(stats) = &master.stats {
-            let direct = Runtime { socket: stats.clone(), prefix: "" };
-            match direct.say(vec![], LIMIT).await {
-                Ok(look) => return Ok((direct, look)),
-                Err(error) => match detour.say(vec![], LIMIT).await {
-                    Ok(look) => return Ok((detour, look)),
-                    // Without a master, the nearer trouble is the one to tell of.
-                    Err(SocketError::Nobody(_)) => return Err(error),
-                    Err(error) => return Err(error),
-                },
+    /// else, or if nobody answers there as a worker should, over the master's, if there is one.
+    pub async fn find(door: &Door) -> Result<(Runtime, Look), SocketError> {
+        let detour = door.master().map(|socket| Runtime { socket: socket.clone(), prefix: "@1 " });
+        let direct = door.stats.as_ref().map(|socket| Runtime { socket: socket.clone(), prefix: "" });
+        let mut nearest = None;
+        for runtime in direct.into_iter().chain(detour) {
+            match (runtime.say(vec![], LIMIT).await, nearest.take()) {
+                (Ok(look), _) => return Ok((runtime, look)),
+                // Without a master, the nearer trouble is the one to tell of.
+                (Err(SocketError::Nobody(_)), Some(error)) | (Err(error), _) => nearest = Some(error),
             }
         }
-        detour.say(vec![], LIMIT).await.map(|look| (detour, look))
+        Err(nearest.expect("an HAProxy has a socket"))
     }
 
     /// Gives orders, and looks at what runs then: replies tell little, and a success may say the same as a failure.

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
     time::timeout,
 };
@@ -16,22 +16,47 @@ pub enum Socket {
     Tcp(String),
 }
 
+/// How an address of each kind may begin, in HAProxy's words and in those of others.
+const PATHS: [&str; 2] = ["unix@", "unix://"];
+const HOSTS: [&str; 6] = ["tcp://", "tcp@", "tcp4@", "tcp6@", "ipv4@", "ipv6@"];
+
 impl FromStr for Socket {
     type Err = String;
 
-    /// Takes HAProxy's ways to write an address: `/path`, `unix@/path`, `host:port`, `ipv4@host:port`.
+    /// Takes HAProxy's ways to write an address: `/path`, `unix@/path`, `host:port`, `ipv4@host:port`, `tcp@host:port`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let bare =
-            ["unix@", "ipv4@", "ipv6@"].iter().find_map(|family| text.strip_prefix(family)).unwrap_or(text);
-        if bare.starts_with('/') {
-            return Ok(Socket::Unix(bare.into()));
+        let after = |words: &[&str]| words.iter().find_map(|word| text.strip_prefix(word));
+        if text.contains(',') {
+            let address = text.split(',').next().unwrap_or_default();
+            return Err(format!("write the address alone, `{address}`: what follows is for HAProxy"));
         }
-        match bare.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                Ok(Socket::Tcp(bare.into()))
-            }
-            _ => Err(format!("`{text}` is no socket; write an absolute path or host:port")),
+        if let Some(word) =
+            ["abns@", "abnsz@", "fd@", "sockpair@", "udp@"].iter().find(|w| text.starts_with(**w))
+        {
+            return Err(format!(
+                "`{word}` cannot be reached from outside HAProxy; write an absolute path or host:port"
+            ));
         }
+        match after(&PATHS) {
+            Some(path) if path.starts_with('/') => return Ok(Socket::Unix(path.into())),
+            None if text.starts_with('/') => return Ok(Socket::Unix(text.into())),
+            Some(_) => return Err(format!("`{text}` is no socket; its path must be absolute")),
+            None => {}
+        }
+        let address = after(&HOSTS).unwrap_or(text);
+        let no_socket = || format!("`{text}` is no socket; write an absolute path or host:port");
+        let (host, port) = address.rsplit_once(':').ok_or_else(no_socket)?;
+        if !port.parse::<u16>().is_ok_and(|port| port > 0) || host.contains('/') {
+            return Err(no_socket());
+        }
+        if matches!(host, "" | "*" | "::" | "[::]" | "0.0.0.0") {
+            return Err(format!(
+                "`{text}` is where HAProxy listens, not where to reach it; write 127.0.0.1:{port}"
+            ));
+        }
+        // HAProxy writes `::1:9999` without brackets.
+        let bare = host.contains(':') && !host.starts_with('[');
+        Ok(Socket::Tcp(if bare { format!("[{host}]:{port}") } else { address.into() }))
     }
 }
 
@@ -86,12 +111,24 @@ impl Socket {
     }
 
     async fn exchange(&self, line: &str) -> io::Result<String> {
-        match self {
-            Socket::Unix(path) => converse(UnixStream::connect(path).await?, line).await,
-            Socket::Tcp(address) => converse(TcpStream::connect(address).await?, line).await,
-        }
+        converse(self.connect().await?, line).await
+    }
+
+    /// A connection to whoever listens there now.
+    pub(super) async fn connect(&self) -> io::Result<Stream> {
+        Ok(match self {
+            Socket::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Socket::Tcp(address) => Box::new(TcpStream::connect(address).await?),
+        })
     }
 }
+
+/// A connection of either kind.
+pub(super) type Stream = Box<dyn Both>;
+
+/// Can be read and written.
+pub(super) trait Both: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Both for T {}
 
 /// The master closes a connection only when the asking side is closed, and closes it without a word (or by a
 /// reset) when it replaces itself.
@@ -129,9 +166,21 @@ mod tests {
             ("unix@/run/m.sock", Some("/run/m.sock")),
             ("127.0.0.1:9999", Some("127.0.0.1:9999")),
             ("ipv4@127.0.0.1:9999", Some("127.0.0.1:9999")),
+            ("tcp://127.0.0.1:9999", Some("127.0.0.1:9999")),
+            ("tcp4@127.0.0.1:9999", Some("127.0.0.1:9999")),
+            ("unix:///run/m.sock", Some("/run/m.sock")),
+            ("::1:9999", Some("[::1]:9999")),
+            ("ipv6@[::1]:9999", Some("[::1]:9999")),
+            ("haproxy.internal:9999", Some("haproxy.internal:9999")),
             ("run/m.sock", None),
+            ("unix@run/m.sock", None),
             (":99", None),
+            ("*:9999", None),
+            ("host:0", None),
             ("host:99999", None),
+            ("abns@haproxy", None),
+            ("tcp:///run/m.sock:1", None),
+            ("/run/m.sock,level,admin", None),
         ] {
             assert_eq!(text.parse::<Socket>().ok().map(|s| s.to_string()).as_deref(), socket, "{text}");
         }

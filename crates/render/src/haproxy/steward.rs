@@ -3,11 +3,12 @@
 
 use super::{
     demote::Demote,
-    master::Master,
-    sessions::{self, Server, Servers},
+    door::Door,
+    elders::Elders,
     socket::Socket,
+    sweep::{LIMIT, Named, Since, Sweep, clear, table},
 };
-use crate::{report::Report, status::State};
+use crate::{report::HaproxyReport, status::State};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -16,7 +17,7 @@ use std::{
 use tokio::{
     sync::{Notify, watch},
     task::JoinSet,
-    time::{Instant, sleep},
+    time::sleep,
 };
 
 /// What was brought into use.
@@ -32,41 +33,50 @@ pub struct Applied {
 
 /// One HAProxy's steward.
 pub struct Steward {
-    /// Its master.
-    pub master: Master,
+    /// How it is reached.
+    door: Door,
     /// What was brought into use; the steward ends with its sender.
-    pub applied: watch::Receiver<Applied>,
+    applied: watch::Receiver<Applied>,
     /// How many old workers may live on.
-    pub most_old: Option<usize>,
+    most_old: Option<usize>,
     /// What becomes of sessions to servers that are gone.
-    pub demote: Demote,
+    demote: Demote,
     /// Told when HAProxy runs and a text waits for it, or another worker runs than before.
-    pub runs: Arc<Notify>,
+    runs: Arc<Notify>,
     /// Where it says what it sees.
-    pub report: Report,
+    report: HaproxyReport,
+    elders: Elders,
+    /// The servers that are gone, by the old worker that still has them.
+    gone: BTreeMap<u32, Since>,
 }
-
-/// Since when servers are gone.
-type Since = BTreeMap<Server, Instant>;
-/// The same, by the old worker that still has them.
-type Gone = BTreeMap<u32, Since>;
 
 /// HAProxy is looked after this often; right after a reload, sooner and then ever less often, since the worker
 /// that leaves may take one more connection before it closes its listeners.
 const TEND: Duration = Duration::from_secs(1);
 const TEND_SOON: Duration = Duration::from_millis(20);
-/// For an answer: a worker that is stopped or stuck must not keep the others waiting.
-const LIMIT: Duration = Duration::from_millis(500);
 /// The master takes ten connections at once (2.6), and others need it too.
 const AT_ONCE: usize = 4;
 
 impl Steward {
+    /// One that has not looked yet.
+    #[must_use]
+    pub fn new(
+        door: Door,
+        most_old: Option<usize>,
+        demote: Demote,
+        applied: watch::Receiver<Applied>,
+        runs: Arc<Notify>,
+        report: HaproxyReport,
+    ) -> Self {
+        let (elders, gone) = Default::default();
+        Steward { door, applied, most_old, demote, runs, report, elders, gone }
+    }
+
     /// Serves until the keeper is gone; its last reload is still swept up after.
-    pub async fn serve(self) {
+    pub async fn serve(mut self) {
         let mut applied = self.applied.clone();
         let mut seen = applied.borrow_and_update().clone();
         let (mut pause, mut fresh) = (TEND, false);
-        let mut gone = Gone::new();
         loop {
             tokio::select! {
                 // News first: a reload is swept up after at once, whatever a stuck worker is waited for.
@@ -74,7 +84,7 @@ impl Steward {
                 news = applied.changed() => {
                     if news.is_err() {
                         if fresh {
-                            self.tend(&seen.cutting, &mut gone, fresh).await;
+                            self.tend(&seen.cutting, fresh).await;
                         }
                         return;
                     }
@@ -85,7 +95,7 @@ impl Steward {
                     }
                     seen = now;
                 }
-                looked = self.tend_after(pause, &seen.cutting, &mut gone, fresh) => {
+                looked = self.tend_after(pause, &seen.cutting, fresh) => {
                     fresh &= !looked;
                     pause = (pause * 2).clamp(TEND_SOON, TEND);
                 }
@@ -93,116 +103,78 @@ impl Steward {
         }
     }
 
-    async fn tend_after(
-        &self,
-        pause: Duration,
-        cutting: &BTreeSet<String>,
-        gone: &mut Gone,
-        fresh: bool,
-    ) -> bool {
+    async fn tend_after(&mut self, pause: Duration, cutting: &BTreeSet<String>, fresh: bool) -> bool {
         if !pause.is_zero() {
             sleep(pause).await;
         }
-        self.tend(cutting, gone, fresh).await
+        self.tend(cutting, fresh).await
     }
 
     /// Looks once, and sweeps; false when nobody answers. `fresh` says that a reload was not yet swept up after.
-    async fn tend(&self, cutting: &BTreeSet<String>, gone: &mut Gone, fresh: bool) -> bool {
-        let looked = self.master.look_within(LIMIT).await;
-        let old = looked.as_ref().ok().map(|haproxy| haproxy.old_workers.clone());
+    async fn tend(&mut self, cutting: &BTreeSet<String>, fresh: bool) -> bool {
+        let mut looked = self.door.look_within(LIMIT).await;
+        if let (Ok(haproxy), None, Some(stats)) = (&mut looked, self.door.master(), &self.door.stats)
+            && let Some(worker) = haproxy.worker
+        {
+            self.elders.serves(stats, worker).await;
+            haproxy.old_workers = self.elders.old(worker);
+        }
+        let seen = looked.as_ref().ok().map(|haproxy| (haproxy.worker, haproxy.old_workers.clone()));
         let before = self.report.worker();
         self.report.looked(looked);
-        let Some(old) = old else { return false };
-        let worker = self.report.worker();
-        if self.report.state() == State::Pending || worker != before {
+        let Some((serving, old)) = seen else { return false };
+        if self.report.state() == State::Pending || serving != before {
             self.runs.notify_one();
         }
-        let cut = self.sweep(&old, cutting, gone).await + self.cap(&old).await;
+        let cut = match self.door.master().cloned() {
+            Some(master) => self.sweep(&master, &old, cutting).await + self.cap(&master, &old).await,
+            None => self.sweep_elders(serving, cutting).await,
+        };
         self.report.cut(cut, fresh);
         true
     }
 
+    /// As [`Steward::sweep`] and [`Steward::cap`], over lines of our own.
+    async fn sweep_elders(&mut self, serving: Option<u32>, cutting: &BTreeSet<String>) -> usize {
+        let (Some(serving), Some(stats)) = (serving, &self.door.stats) else { return 0 };
+        let mut now = Named { socket: stats.clone(), prefix: String::new() };
+        let Some(now) = table(&mut now).await else { return 0 };
+        let sweep = Sweep { now, cutting: cutting.clone(), time: self.demote.time() };
+        self.elders.sweep(serving, &sweep, self.most_old).await
+    }
+
     /// Cuts all sessions of the oldest workers beyond what may live on; they end with the last one.
-    async fn cap(&self, old: &[u32]) -> usize {
+    async fn cap(&self, master: &Socket, old: &[u32]) -> usize {
         let mut cut = 0;
         for pid in old.iter().skip(self.most_old.unwrap_or(usize::MAX)) {
-            let worker = format!("@!{pid}");
-            let list = self.master.socket.ask_within(&format!("{worker} show sess"), LIMIT).await;
-            let sessions = list.map(|list| sessions::all(&list)).unwrap_or_default();
-            cut += shut(&self.master.socket, &worker, &sessions).await;
+            cut += clear(&mut Named { socket: master.clone(), prefix: format!("@!{pid} ") }).await;
         }
         cut
     }
 
-    /// Cuts the sessions that old workers hold to servers which the present one has not. A leaving worker can no
-    /// longer be steered and checks nothing any more, so its clients would stay on a demoted master for ever.
-    async fn sweep(&self, old: &[u32], cutting: &BTreeSet<String>, gone: &mut Gone) -> usize {
-        gone.retain(|pid, _| old.contains(pid));
+    /// Cuts the sessions that old workers hold to servers which the present one has not.
+    async fn sweep(&mut self, master: &Socket, old: &[u32], cutting: &BTreeSet<String>) -> usize {
+        self.gone.retain(|pid, _| old.contains(pid));
         if old.is_empty() || cutting.is_empty() {
             return 0;
         }
-        let Some(now) = table(&self.master.socket, "@1").await else { return 0 };
-        let (now, cutting) = (Arc::new(now), Arc::new(cutting.clone()));
+        let mut now = Named { socket: master.clone(), prefix: "@1 ".into() };
+        let Some(now) = table(&mut now).await else { return 0 };
+        let sweep = Arc::new(Sweep { now, cutting: cutting.clone(), time: self.demote.time() });
         let mut cut = 0;
         for some in old.chunks(AT_ONCE) {
             let mut sweeping = JoinSet::new();
-            for pid in some {
-                let (socket, time) = (self.master.socket.clone(), self.demote.time());
-                let (now, cutting) = (Arc::clone(&now), Arc::clone(&cutting));
-                let (pid, since) = (*pid, gone.get(pid).cloned().unwrap_or_default());
-                let swept = async move { (pid, sweep(socket, pid, now, cutting, since, time).await) };
-                sweeping.spawn(swept);
+            for pid in some.iter().copied() {
+                let sweep = Arc::clone(&sweep);
+                let mut since = self.gone.get(&pid).cloned().unwrap_or_default();
+                let mut worker = Named { socket: master.clone(), prefix: format!("@!{pid} ") };
+                sweeping.spawn(async move { (sweep.sweep(&mut worker, &mut since).await, pid, since) });
             }
-            for (pid, (some, since)) in sweeping.join_all().await {
+            for (some, pid, since) in sweeping.join_all().await {
                 cut += some;
-                gone.insert(pid, since);
+                self.gone.insert(pid, since);
             }
         }
         cut
     }
-}
-
-async fn table(socket: &Socket, worker: &str) -> Option<Servers> {
-    let said = socket.ask_within(&format!("{worker} show servers state"), LIMIT).await.ok()?;
-    sessions::servers(&said)
-}
-
-/// Sweeps one old worker of what is gone for this `time`; returns how many sessions were cut, and what is gone since
-/// when.
-async fn sweep(
-    socket: Socket,
-    pid: u32,
-    now: Arc<Servers>,
-    cutting: Arc<BTreeSet<String>>,
-    since: Since,
-    time: Duration,
-) -> (usize, Since) {
-    let worker = format!("@!{pid}");
-    let ask = async |order: &str| socket.ask_within(&format!("{worker} {order}"), LIMIT).await;
-    let Some(old) = table(&socket, &worker).await else { return (0, since) };
-    let at = Instant::now();
-    let departed = sessions::departed(&old, &now, &cutting).into_iter();
-    let since: Since = departed
-        .map(|server| (since.get(&server).copied().unwrap_or(at), server))
-        .map(|(at, s)| (s, at))
-        .collect();
-    let due = since.iter().filter(|(_, at)| at.elapsed() >= time).map(|(server, _)| server.clone());
-    let due: BTreeSet<Server> = due.collect();
-    if due.is_empty() {
-        return (0, since);
-    }
-    let Ok(list) = ask("show sess").await else { return (0, since) };
-    (shut(&socket, &worker, &sessions::held(&list, &due)).await, since)
-}
-
-/// Ends sessions of a worker, as many as it takes; returns how many.
-async fn shut(socket: &Socket, worker: &str, pointers: &[String]) -> usize {
-    let mut cut = 0;
-    for pointer in pointers {
-        if socket.ask_within(&format!("{worker} shutdown session {pointer}"), LIMIT).await.is_err() {
-            break;
-        }
-        cut += 1;
-    }
-    cut
 }

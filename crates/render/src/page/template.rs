@@ -1,8 +1,10 @@
 //! One template's part of the page.
 
+mod haproxy;
+
 use daemon::{
     html::{Html, element, table, text, worded},
-    view::{list, long_table, moment, said},
+    view::{list, moment, said},
 };
 use serde_json::Value;
 
@@ -11,20 +13,18 @@ const CHANGES: usize = 20;
 
 /// What stands in the way of this template, or is not as it should be.
 pub(super) fn blocks(template: &Value) -> Vec<String> {
-    let each = |key: &str, before: &'static str| {
-        list(&template[key]).map(move |what| format!("{before}{}", said(what))).collect::<Vec<_>>()
-    };
-    let mut all = each("missing", "waits for ");
-    all.extend(each("error", ""));
-    all.extend(each("reload_needed", "somebody has to reload HAProxy: "));
-    all.extend(each("drift", "ran otherwise than the file says: "));
-    all.extend(each("warnings", ""));
-    let troubles = list(&template["haproxy"]).flat_map(|haproxy| list(&haproxy["trouble"]));
-    all.extend(troubles.map(|trouble| format!("HAProxy cannot be looked at: {}", said(trouble))));
-    if template["state"] == "pending" && template["reload_needed"].is_null() {
-        all.push("written; HAProxy does not run, and reads it when it starts".into());
-    }
+    let mut all = each(template, "missing", "waits for ");
+    all.extend(each(template, "held_back", ""));
+    let haproxies: Vec<String> = list(&template["haproxies"]).flat_map(haproxy::blocks).collect();
+    // The error of the template may be that of its first HAProxy.
+    all.extend(each(template, "error", "").into_iter().filter(|error| !haproxies.contains(error)));
+    all.extend(haproxies);
+    all.extend(each(template, "warnings", ""));
     all
+}
+
+fn each(of: &Value, key: &str, before: &str) -> Vec<String> {
+    list(&of[key]).map(|what| format!("{before}{}", said(what))).collect()
 }
 
 /// All about it.
@@ -35,7 +35,7 @@ pub(super) fn template(template: &Value) -> Html {
         worded("span", "faint", format!("from {}", said(&template["source"]))),
     ];
     let parts = [element("header", "", head), counts(template)].into_iter();
-    let haproxies = list(&template["haproxy"]).map(|haproxy| self::haproxy(haproxy, template));
+    let haproxies = list(&template["haproxies"]).map(haproxy::haproxy);
     let tables = [changes(template), reasons(template)];
     element("section", "", parts.chain(haproxies).chain(tables))
 }
@@ -69,62 +69,6 @@ fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, String)>) -> Html {
     element("p", "facts", facts.into_iter().map(fact))
 }
 
-/// What HAProxy runs beside what was rendered; nothing where there is no HAProxy.
-fn haproxy(haproxy: &Value, template: &Value) -> Html {
-    if haproxy["running"] != true {
-        return Html::default();
-    }
-    let number = |key: &str| haproxy[key].as_u64().map(|number| number.to_string()).unwrap_or_default();
-    let about = [
-        ("version", said(&haproxy["version"]).to_owned()),
-        ("worker", number("worker_pid")),
-        ("reloads seen", number("reloads")),
-        ("old workers", number("old_workers")),
-        ("leaving servers", template["leaving_servers"].to_string()),
-    ];
-    let servers = haproxy["servers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut rows: Vec<&Value> = servers.iter().collect();
-    // What differs comes first.
-    rows.sort_by_key(|server| server["same"] == true);
-    let shown = rows.iter().map(|server| {
-        vec![
-            text(format!("{}/{}", said(&server["proxy"]), said(&server["server"]))),
-            side(&server["rendered"], "not there"),
-            side(&server["runs"], "does not run"),
-            if server["same"] == true { worded("span", "good", "same") } else { differs(server) },
-        ]
-    });
-    let table = long_table(&["Server", "Rendered", "HAProxy runs", "Compared"], shown);
-    let as_of = match (template["state"].as_str(), haproxy["compared_ms"].as_f64()) {
-        (Some("applied"), _) | (_, None) => Html::default(),
-        (_, Some(at)) => worded("p", "faint", format!("compared at {}", moment(at))),
-    };
-    [worded("h3", "", "HAProxy"), facts(about), table, as_of].into_iter().collect()
-}
-
-fn differs(server: &Value) -> Html {
-    match (server["rendered"].is_null(), server["runs"]["state"] == "maint") {
-        // Out of use, and deleted after its last connection.
-        (true, true) => worded("span", "second", "leaving"),
-        (true, false) => worded("span", "warn", "not in the file"),
-        _ => worded("span", "bad", "differs"),
-    }
-}
-
-fn side(side: &Value, none: &'static str) -> Html {
-    if side.is_null() {
-        return worded("span", "faint", none);
-    }
-    let mut words = said(&side["address"]).to_owned();
-    if side["weight"] != 1 {
-        words += &format!(" weight {}", side["weight"]);
-    }
-    if side["state"] != "ready" {
-        words += &format!(" {}", said(&side["state"]));
-    }
-    worded("span", "code", words)
-}
-
 fn changes(template: &Value) -> Html {
     let history = template["history"].as_array().map(Vec::as_slice).unwrap_or_default();
     if history.is_empty() {
@@ -133,7 +77,7 @@ fn changes(template: &Value) -> Html {
     let rows = history.iter().rev().take(CHANGES).map(|change| {
         vec![
             text(change["at_ms"].as_f64().map(moment).unwrap_or_default()),
-            outcome(said(&change["outcome"])),
+            element("span", "", [outcome(said(&change["outcome"])), text(of(change))]),
             text(between(change, "heard_ms", "applied_ms").map(took).unwrap_or_default()),
             text(steps(change)),
             text(said(&change["error"])),
@@ -141,6 +85,14 @@ fn changes(template: &Value) -> Html {
     });
     let table = table(&["When (UTC)", "How", "Took", "Of which", "What went wrong"], rows);
     [worded("h3", "", "Last changes, from Consul's answer until it was in use"), table].into_iter().collect()
+}
+
+/// Which HAProxy it is about, where they have names.
+fn of(change: &Value) -> String {
+    match said(&change["haproxy"]) {
+        "" => String::new(),
+        name => format!(" in {name}"),
+    }
 }
 
 fn outcome(outcome: &str) -> Html {

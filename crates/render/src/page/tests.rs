@@ -29,12 +29,13 @@ fn people_see_roles_servers_and_changes() {
         "web: no instance",
         "/run/haproxy.cfg applied from a.hbs",
         "by orders 2 reloads 1",
-        "version 2.6.12 worker 42",
+        "HAProxy blue applied version 2.6.12 worker 42",
+        "HAProxy green applied version 3.2.26 worker 43 reloads seen 0 old workers 1 leaving servers 3",
         "out/b 10.0.0.2:6379 10.0.0.9:6379 weight 5 maint differs",
         "out/a 10.0.0.1:6379 10.0.0.1:6379 same",
         "out/c not there 10.0.0.3:6379 maint leaving",
         "2026-09-21 14:13:21.000 by orders 1.8 ms orders 1.2 ms, then check 30 ms",
-        "2026-09-21 14:13:20.123 by a reload 140 ms check 30 ms, reload 107 ms, 4 old sessions cut",
+        "2026-09-21 14:13:20.123 by a reload in blue 140 ms check 30 ms, reload 107 ms, 4 old sessions cut",
         "1 frontend f: bind",
     ] {
         assert!(words.contains(what), "{what}\n{words}");
@@ -57,10 +58,24 @@ fn all_that_blocks_is_told() {
         ("/templates/0/missing", json!(["kv/a"]), "/run/haproxy.cfg waits for kv/a"),
         ("/templates/0/error", json!("no room"), "/run/haproxy.cfg no room"),
         ("/templates/0/warnings", json!(["two masters"]), "/run/haproxy.cfg two masters"),
-        ("/templates/0/drift", json!(["b runs"]), "ran otherwise than the file says: b runs"),
-        ("/templates/0/reload_needed", json!("bind"), "somebody has to reload HAProxy: bind"),
-        ("/templates/0/haproxy/trouble", json!("it hangs"), "HAProxy cannot be looked at: it hangs"),
-        ("/templates/0/state", json!("pending"), "HAProxy does not run"),
+        ("/templates/0/held_back", json!("no server left"), "/run/haproxy.cfg no server left"),
+        (
+            "/templates/0/haproxies/1/drift",
+            json!(["b runs"]),
+            "/run/haproxy.cfg green: ran otherwise than the file says: b runs",
+        ),
+        (
+            "/templates/0/haproxies/0/reload_needed",
+            json!("bind"),
+            "blue: somebody has to reload HAProxy: bind",
+        ),
+        (
+            "/templates/0/haproxies/1/processes/trouble",
+            json!("it hangs"),
+            "green: HAProxy cannot be looked at: it hangs",
+        ),
+        ("/templates/0/haproxies/1/error", json!("it fails"), "green: it fails"),
+        ("/templates/0/haproxies/0/state", json!("pending"), "blue: written; HAProxy does not run"),
     ] {
         let mut status = status();
         *status.pointer_mut(path).unwrap() = value;
@@ -100,13 +115,18 @@ fn no_name_becomes_code() {
 }
 
 #[test]
-fn several_haproxy_or_none_are_shown_as_they_come() {
-    let mut two = status();
-    let one = two["templates"][0]["haproxy"].take();
-    two["templates"][0]["haproxy"] = json!([one, one]);
-    assert_eq!(page(&two).matches("2.6.12").count(), 2);
-    let mut none = status();
-    none["templates"][0]["haproxy"] = json!({"running": false, "servers": []});
-    assert!(!page(&none).contains("HAProxy runs"));
+fn haproxies_are_shown_as_they_come() {
+    let mut status = status();
+    status["templates"][0]["haproxies"].as_array_mut().unwrap().pop();
+    // One that has no name is the only one, and needs none.
+    status["templates"][0]["haproxies"][0]["name"] = json!("");
+    status["templates"][0]["haproxies"][0]["drift"] = json!(["b runs"]);
+    let words = read(&page(&status));
+    assert!(words.contains("old sessions cut 4 HAProxy version 2.6.12"), "{words}");
+    assert!(words.contains("/run/haproxy.cfg ran otherwise than the file says: b runs"), "{words}");
+    status["templates"][0]["haproxies"][0]["processes"] = json!({"running": false, "servers": []});
+    assert!(!page(&status).contains("HAProxy runs"));
+    status["templates"][0]["haproxies"] = json!([]);
+    assert!(!page(&status).contains("<h3>HAProxy"));
     assert!(read(&page(&Value::Null)).contains("not ready"));
 }
