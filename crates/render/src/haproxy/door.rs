@@ -162,3 +162,45 @@ fn process(show_info: &str) -> Option<Process> {
     let pid = info(show_info, "Pid")?.parse().ok()?;
     Some((pid, info(show_info, "Start_time_sec").and_then(|at| at.parse().ok())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixListener,
+    };
+
+    /// How often a master is asked when its worker started, that answers so; it hangs after the last answer.
+    async fn asked(answers: &[&'static str]) -> (usize, Option<u64>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let door = Door { stats: None, way: Way::Master(Socket::Unix(path)) };
+        let (mut started, mut held) = (std::pin::pin!(door.started()), vec![]);
+        loop {
+            let mut stream = tokio::select! {
+                started = &mut started => return (held.len(), started.ok()),
+                accepted = listener.accept() => accepted.unwrap().0,
+            };
+            let answer = answers.get(held.len()).copied();
+            held.push(tokio::spawn(async move {
+                match answer {
+                    Some(answer) => {
+                        stream.read_u8().await.unwrap();
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                    None => std::future::pending().await,
+                }
+            }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_starts_is_waited_for_and_one_that_hangs_is_not_asked_for_ever() {
+        let answer = "Name: HAProxy\nPid: 7\nStart_time_sec: 5\n\n";
+        assert_eq!(asked(&["\n", "\n", answer]).await, (3, Some(5)));
+        let (times, started) = asked(&[]).await;
+        assert!((2..=5).contains(&times) && started.is_none(), "{times}: each takes a place at the master");
+    }
+}
