@@ -41,6 +41,40 @@ async fn a_failed_reload_is_tried_again() -> Outcome {
     Ok(())
 }
 
+/// A text waits for its reload, and the next one must not be used: the reload comes all the same, and render goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_waiting_reload_outlives_a_text_that_is_refused() -> Outcome {
+    let haproxy = "reload_interval = \"2s\"\n    min_instances = 1\n    on_empty = \"fail\"";
+    let mut front = Front::start(NOBODY[0], Special { haproxy, ..Special::default() }).await?;
+    let config = front.config();
+    let holds = async |front: &Front, words: &str| {
+        let held = until(format!("the file to hold `{words}`"), PATIENCE, async || {
+            let text = fs::read_to_string(&config)?;
+            when(text.contains(words), || text.clone())
+        });
+        front.render.part.explain(held.await)
+    };
+    let runs = async |front: &Front, most: &str| {
+        let runs = until(format!("HAProxy to run maxconn {most}"), PATIENCE, async || {
+            let stat = haproxy::command(&front.socket(), "@1 show stat").await?;
+            let row = stat.lines().find(|line| line.starts_with("in,FRONTEND,")).unwrap_or_default();
+            when(row.split(',').nth(6) == Some(most), || row.to_owned())
+        });
+        front.render.part.explain(runs.await)
+    };
+    front.say("127.0.0.1", NOBODY[0], "    maxconn 101");
+    runs(&front, "101").await?;
+    front.say("127.0.0.1", NOBODY[0], "    maxconn 102");
+    holds(&front, "maxconn 102").await?;
+    front.say_all(&[], "");
+    let refused = |s: &Value| s["templates"][0]["error"].to_string().contains("min_instances");
+    front.render.shows("why the empty text is not used", PATIENCE, refused).await?;
+    runs(&front, "102").await?;
+    let applied = |s: &Value| s["templates"][0]["haproxies"][0]["state"] == "applied";
+    front.render.shows("that HAProxy runs what the file says", PATIENCE, applied).await?;
+    holds(&front, "maxconn 102").await
+}
+
 /// Stands before the master's socket. While it mumbles, it passes a `reload` on, answers it with words that nobody
 /// knows, and says of the processes what it said before.
 fn between(front: &Front, mumbles: Arc<AtomicBool>) -> Outcome {

@@ -1,7 +1,7 @@
 //! Whether an answer may be believed that says that all is gone. Consul says "nothing there" of a service that ended,
 //! and the same, with the same 200, when the token lost its rights, or when a server came back without its data.
 
-use crate::{Query, Right, rights::Access};
+use crate::{Query, Right, query::Scope, rights::Access};
 use serde_json::Value;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -51,11 +51,13 @@ pub fn doubt(signs: &Signs<'_>, quarantine: Duration) -> Option<String> {
     })
 }
 
-/// The rights without which Consul answers `query` as if nothing were there, where `before` was the answer.
+/// The rights without which Consul answers `query` as if nothing were there, where `before` was the answer; none where
+/// Consul would tell of those that hold elsewhere, in another datacenter or namespace.
 #[must_use]
 pub fn rights(query: &Query, before: &Value) -> Vec<Right> {
     let read = Access::Read;
     match query {
+        Query::Health { scope, .. } | Query::Node { scope, .. } if *scope != Scope::default() => vec![],
         Query::Health { service, .. } => {
             let rows = before.as_array().map(Vec::as_slice).unwrap_or_default();
             let nodes: BTreeSet<&str> = rows.iter().filter_map(|row| row["Node"].as_str()).collect();
@@ -63,7 +65,6 @@ pub fn rights(query: &Query, before: &Value) -> Vec<Right> {
             std::iter::once(Right::service(read, service)).chain(nodes).collect()
         }
         Query::Node { name: Some(name), .. } => vec![Right::node(read, name)],
-        Query::Tree { prefix, .. } => vec![Right::keys(read, prefix)],
         _ => vec![],
     }
 }
@@ -122,5 +123,7 @@ mod tests {
         let expected = ["service:read on \"redis\"", "node:read on \"a\"", "node:read on \"b\""];
         assert_eq!(said(Query::health("redis", true), &rows), expected);
         assert!(said(Query::Datacenters, &json!(["dc1"])).is_empty());
+        let scope = Scope { dc: Some("dc2".into()), ..Scope::default() };
+        assert!(said(Query::Node { name: Some("n".into()), scope }, &json!({})).is_empty());
     }
 }

@@ -17,6 +17,8 @@ use tokio::{
 const TURNS: usize = 8;
 /// A turn takes so long at least: no more than 400 questions a second, whatever their number.
 const TURN: Duration = Duration::from_millis(20);
+/// One that hangs keeps its turn no longer: the others wait behind it.
+const LONG: Duration = Duration::from_millis(500);
 /// A question that has no seat is asked no more often.
 const REST: Duration = Duration::from_secs(1);
 
@@ -77,9 +79,17 @@ impl Claim {
         if !first {
             sleep_until(self.rested).await;
         }
-        let Ok(_turn) = self.seats.turns.acquire().await else { return None };
-        let over = Instant::now() + TURN;
-        let answer = ask(false).await;
+        let Ok(turn) = self.seats.turns.acquire().await else { return None };
+        let (over, late) = (Instant::now() + TURN, Instant::now() + LONG);
+        let asking = ask(false);
+        tokio::pin!(asking);
+        let answer = tokio::select! {
+            answer = &mut asking => answer,
+            () = sleep_until(late) => {
+                drop(turn);
+                asking.await
+            }
+        };
         if !first {
             sleep_until(over).await;
         }

@@ -235,7 +235,7 @@ impl Belief {
         let confirmed = self.confirmed && epoch.is_some();
         let here = self.life.as_ref().is_some_and(|known| known.is(&life));
         let rises = here && self.role == Some(Role::Replica) && role == Role::Master;
-        let risen = self.risen.filter(|_| same);
+        let (risen, reborn) = (self.risen.filter(|_| same), self.reborn.filter(|_| same));
         let (role, life, seen) = (Some(role), Some(life), Some(at));
         Belief {
             role,
@@ -251,6 +251,7 @@ impl Belief {
             woke,
             rises,
             risen,
+            reborn,
             ..self
         }
     }
@@ -279,8 +280,12 @@ impl Belief {
         let beyond = |claim: &&Claim| Some(claim.epoch) > best;
         let later = |claim: &&Claim| beyond(claim) || !confirmed && Some(claim.epoch) == best;
         let contested = quorum && other.as_ref().filter(beyond).is_some();
-        let reborn = contested.then(|| self.reborn.unwrap_or(now)).filter(|_| self.claims(evidence, best));
-        if let Some(other) = other.as_ref().filter(|_| reborn.is_some_and(|since| now - since >= REBIRTH)) {
+        // A moment in which no majority is heard, as after a stall, says nothing against it.
+        let unheard = !quorum && ballot.chosen.is_none();
+        let reborn = if contested { self.reborn.or(Some(now)) } else { self.reborn.filter(|_| unheard) };
+        let reborn = reborn.filter(|_| self.claims(evidence, best));
+        let due = contested && reborn.is_some_and(|since| now - since >= REBIRTH);
+        if let Some(other) = other.as_ref().filter(|_| due) {
             let floor = Some(other.epoch.number).max(self.floor);
             let anew = self.clone().anew(other.epoch);
             return Belief { floor, other: None, reborn: None, ..anew }.by_sentinel(evidence, names, now);

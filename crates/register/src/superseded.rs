@@ -10,11 +10,17 @@ use crate::{
 };
 use consul::{Client, Watched, election::Epoch, wire};
 use serde_json::Value;
-use std::collections::BTreeSet;
-use tokio::sync::watch;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
 
 /// Consul's own check of a node: whether the others of the cluster reach its agent.
 const NODE_CHECK: &str = "serfHealth";
+
+/// Until a row that could not be taken away is tried again; the belief, which wakes this, changes with each look.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// One row, as it was last written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,22 +48,25 @@ fn crown(belief: &Belief) -> Option<Epoch> {
     belief.epoch.filter(|_| master)
 }
 
-/// Takes away what this instance supersedes, for as long as it is master; without end. Each row is tried once: what stays
-/// is of an earlier epoch still.
+/// Takes away what this instance supersedes, for as long as it is master; without end. A row that could not be taken away
+/// is tried again after a while.
 pub async fn clear(
     client: &Client,
     me: &Identity,
     mut catalog: watch::Receiver<Watched>,
     mut belief: watch::Receiver<Belief>,
 ) {
-    let mut tried = BTreeSet::new();
+    let mut tried: BTreeMap<Row, Instant> = BTreeMap::new();
     loop {
         let rows = catalog.borrow_and_update().value.clone();
         let epoch = crown(&belief.borrow_and_update()).filter(|_| !me.many);
         let found = epoch.zip(rows).map(|(epoch, rows)| superseded(&rows, &me.id, epoch));
-        for row in found.unwrap_or_default() {
-            if tried.insert(row.clone()) {
+        let found = found.unwrap_or_default();
+        tried.retain(|row, _| found.contains(row));
+        for row in found {
+            if tried.get(&row).is_none_or(|at| at.elapsed() >= AGAIN) {
                 take(client, me, &row).await;
+                tried.insert(row, Instant::now());
             }
         }
         tokio::select! {

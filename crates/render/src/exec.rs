@@ -107,7 +107,7 @@ impl Program {
         tokio::select! {
             () = sleep(self.splay.mul_f64(fastrand::f64())) => {}
             ended = running.end() => return Err(self.ended(ended)),
-            () = hears.leaving.signaled() => {}
+            () = hears.leaving.signaled() => return Ok(running),
         }
         match self.told {
             Told::By(signal) => {

@@ -1,6 +1,7 @@
 //! The HAProxies that read one file, and what each of them is doing. One alone is a fleet too.
 
 use crate::{
+    again::Again,
     follow::{Follower, Landed, Wish},
     status::State,
 };
@@ -49,6 +50,36 @@ impl Fleet {
     #[must_use]
     pub fn wake(&self) -> Option<Instant> {
         self.free().filter_map(|follower| follower.wake).min()
+    }
+
+    /// Takes in that these have been waited for long enough: what they want is done next.
+    pub fn rouse(&mut self, now: Instant) -> Vec<usize> {
+        let due = |follower: &&mut Follower| follower.wake.is_some_and(|wake| wake <= now);
+        let moored = self.moored.iter_mut().enumerate();
+        let roused = moored.filter_map(|(at, follower)| Some((at, follower.as_mut().filter(due)?)));
+        roused.map(|(at, follower)| (at, follower.wake = None).0).collect()
+    }
+
+    /// Sends those of these that are free, and those that were given another text last, after one that is in its place
+    /// already.
+    pub fn resume(&mut self, roused: &[usize], text: &Arc<str>) {
+        for position in 0..self.moored.len() {
+            let wants = |follower: &mut Follower| roused.contains(&position) || follower.text != *text;
+            if let Some(follower) = self.moored[position].take_if(wants) {
+                self.launch(position, follower.follow(Wish::in_place(text)));
+            }
+        }
+    }
+
+    /// Whether this text failed in each of them, and its turn has come in none; it is waited for.
+    pub fn forbids(&mut self, text: &str, now: Instant) -> bool {
+        let failed =
+            |follower: &Follower| follower.again.as_ref().is_some_and(|again| again.forbids(text, now));
+        let forbids = !self.is_empty() && self.is_home() && self.free().all(failed);
+        for follower in self.moored.iter_mut().flatten().filter(|_| forbids) {
+            follower.wake = follower.again.as_ref().and_then(Again::due);
+        }
+        forbids
     }
 
     /// Sends all that are free after a text.

@@ -51,6 +51,16 @@ pub struct Wish {
     pub steering: mpsc::Sender<Infallible>,
 }
 
+impl Wish {
+    /// For a text whose file is in its place already.
+    #[must_use]
+    pub fn in_place(text: &Arc<str>) -> Wish {
+        let marks = Marks::default();
+        let (file, steering) = (watch::channel(Placing::InPlace(marks)).1, mpsc::channel(1).0);
+        Wish { text: Arc::clone(text), marks, again: false, file, steering }
+    }
+}
+
 /// What becomes of a file.
 #[derive(Clone, Debug)]
 pub enum Placing {
@@ -170,6 +180,9 @@ impl Follower {
 
     /// Whether only a reload can put this right. Once: what a reload does not put right is said, and no more.
     pub fn needs_mending(&mut self, looked: &Looked) -> bool {
+        if looked.drift.is_empty() {
+            self.hopeless.clear();
+        }
         let needs = !looked.mended && self.hopeless != looked.drift;
         if needs {
             self.hopeless.clone_from(&looked.drift);

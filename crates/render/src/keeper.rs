@@ -175,7 +175,12 @@ impl Keeper {
         if self.due().is_none_or(|due| due > now) {
             return None;
         }
+        let roused = self.fleet.rouse(now);
         let exit = self.act(leaving).await;
+        // A text that could not be filled, or is not to be used, keeps nobody from the one that is in its place.
+        if let Some(placed) = &self.memory.placed {
+            self.fleet.resume(&roused, placed);
+        }
         if exit == Some(Exit::Failed) {
             self.tell_readers();
         }
@@ -288,6 +293,9 @@ impl Keeper {
             self.memory.behind = true;
             return None;
         }
+        if self.fleet.forbids(&text, Instant::now()) {
+            return Some(Exit::Failed);
+        }
         let again = self.memory.again.as_ref().is_some_and(|again| again.is_about(&text));
         let (file, placing) = watch::channel(Placing::Awaited);
         self.steer(&text, marks, again, placing).await;
@@ -372,7 +380,7 @@ impl Keeper {
                 }
             }
             Landed::Mended(Ok(done), marks) => {
-                if done == Done::Reloaded {
+                if done == Done::Reloaded && self.memory.placed.as_ref() == Some(&follower.text) {
                     follower.helm.settle();
                 }
                 follower.report.came(done, marks);

@@ -495,8 +495,12 @@ impl Helm {
             }
             Course::Reload { .. } => {}
         }
-        if self.policy == Policy::Never && self.door.look().await.is_ok() {
-            return Ok(Done::Held);
+        if self.policy == Policy::Never {
+            return match self.door.look().await {
+                Ok(_) => Ok(Done::Held),
+                Err(SocketError::Nobody(_)) => Ok(Done::NotRunning),
+                Err(error) => Err(Trouble::Unreachable(error.to_string())),
+            };
         }
         let done = match self.door.reload(self.destination.path()).await {
             Reload::Done => Done::Reloaded,
@@ -534,6 +538,7 @@ impl Helm {
         }
         let (runtime, look) = Runtime::find(&self.door).await.ok()?;
         let (can, want) = (can(&look), self.configuration(&file));
+        self.left.1.retain(|server, _| look.running.servers.contains_key(server));
         let drift = drift(&look.running, &want.outline, &can);
         let servers = Arc::new(compared(&look.running, &want.outline, &drift));
         let (left, wrong): (Vec<Drift>, _) = drift.into_iter().partition(|drift| self.waits(drift, look.pid));
@@ -548,7 +553,8 @@ impl Helm {
             let hopeless = wrong.iter().any(|drift| drift.orders.is_empty());
             looked.mended = !hopeless && self.order(&runtime, &orders, &want, &look, &can).await.is_ok();
             looked.drift = wrong.into_iter().map(|drift| drift.what).collect();
-            if looked.mended {
+            // Another text may be in the file by now.
+            if looked.mended && self.file().is_ok_and(|now| now.as_ref() == Some(&file)) {
                 self.settle();
             }
         }

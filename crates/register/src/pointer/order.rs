@@ -3,7 +3,7 @@
 use super::{Pointer, Sight, key};
 use crate::RegisterConfig;
 use consul::{Client, ClientError, Query, Session, Watched, election::Epoch, query::Scope};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Why a pointer could not be shown or reset.
 #[derive(Debug, thiserror::Error)]
@@ -33,9 +33,8 @@ pub async fn obey(
     say: impl Fn(&str),
 ) -> Result<(), OrderError> {
     let services = config.services.iter().filter(|service| only.is_none_or(|name| service.name == name));
-    let mut keys: Vec<String> =
+    let keys: BTreeSet<String> =
         services.filter_map(|service| Some(key(service.lock.as_ref()?, &service.name))).collect();
-    keys.dedup();
     if keys.is_empty() {
         let who = only.map_or("no service".into(), |name| format!("no service \"{name}\""));
         return Err(OrderError::Nothing(format!(

@@ -259,6 +259,14 @@ fn epochs_that_began_anew_are_believed_after_a_while() {
         story.says(at + 20, "s3", ME, 1, None);
     }
     story.is(Standing::Master, Some(1), "a majority has named it for half a minute");
+
+    // It stalls again and again, and for a moment nobody's word is fresh.
+    let mut story = Story::new();
+    story.seen(0, Master, "a").says(1, "s3", OTHER, 9, None).crowned(5, 1);
+    for at in (700..32_000).step_by(700) {
+        story.seen(at, Master, "a").crowned(at + 10, 1).says(at + 10, "s3", ME, 1, None);
+    }
+    story.is(Standing::Master, Some(1), "stalls do not begin the half minute anew");
 }
 
 #[test]

@@ -35,7 +35,10 @@ impl LetGo {
         if more.is_empty() {
             return;
         }
-        self.going.send_modify(|going| going.extend(more));
+        self.going.send_modify(|going| {
+            going.retain(|_, (_, due)| *due + LAST > Instant::now());
+            going.extend(more);
+        });
         let end = || tokio::spawn(end(door.clone(), self.going.subscribe()));
         self.ending.get_or_insert_with(end);
     }
