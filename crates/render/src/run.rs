@@ -169,10 +169,13 @@ pub(crate) async fn work(
     let shown =
         Shown { address, registry: Arc::new(registry), facts: facts.clone(), statuses: statuses.clone() };
     outside.shown.send_replace(Some(shown));
-    let gathering = tokio::spawn(gather(statuses, ready, outside.files.clone()));
+    let before = outside.files.borrow().changes;
+    let gathering = tokio::spawn(gather(before, statuses.clone(), ready.clone(), outside.files.clone()));
     tokio::spawn(questions::follow(client.clone(), asked, facts_tx));
     let exit = ended(keepers, &config, facts, end, leaving).await;
     gathering.abort();
+    // The last change may not have been told yet.
+    tell(&outside.files, counted(before, &statuses, &ready));
     session.end().await;
     exit
 }
@@ -226,8 +229,12 @@ async fn given_up(facts: &mut watch::Receiver<Facts>, attempts: u32) {
 }
 
 /// Adds up how the files stand, for those who read them.
-async fn gather(statuses: Vec<watch::Receiver<TemplateStatus>>, ready: Ready, files: watch::Sender<Files>) {
-    let before = files.borrow().changes;
+async fn gather(
+    before: u64,
+    statuses: Vec<watch::Receiver<TemplateStatus>>,
+    ready: Ready,
+    files: watch::Sender<Files>,
+) {
     let news = Arc::new(tokio::sync::Notify::new());
     let mut waits = JoinSet::new();
     for mut status in statuses.clone() {
@@ -239,11 +246,18 @@ async fn gather(statuses: Vec<watch::Receiver<TemplateStatus>>, ready: Ready, fi
         });
     }
     loop {
-        let changes = before + statuses.iter().map(|status| status.borrow().writes).sum::<u64>();
-        let now = Files { complete: ready.is_ready(), changes };
-        files.send_if_modified(|files| std::mem::replace(files, now) != now);
+        tell(&files, counted(before, &statuses, &ready));
         news.notified().await;
     }
+}
+
+fn counted(before: u64, statuses: &[watch::Receiver<TemplateStatus>], ready: &Ready) -> Files {
+    let changes = before + statuses.iter().map(|status| status.borrow().writes).sum::<u64>();
+    Files { complete: ready.is_ready(), changes }
+}
+
+fn tell(files: &watch::Sender<Files>, now: Files) {
+    files.send_if_modified(|files| std::mem::replace(files, now) != now);
 }
 
 /// What systemd is told. Templates may have nothing to do for hours, so that the thread answers is all that can be said.

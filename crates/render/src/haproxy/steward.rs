@@ -83,7 +83,9 @@ impl Steward {
                 biased;
                 news = applied.changed() => {
                     if news.is_err() {
-                        if fresh {
+                        // What has some time left has none any more: nobody would cut it later.
+                        let drained = std::mem::replace(&mut self.demote, Demote::Kill) != Demote::Kill;
+                        if fresh || drained {
                             self.tend(&seen.cutting, fresh).await;
                         }
                         return;
