@@ -113,6 +113,7 @@ impl Follower {
             return (self, Landed::Waits);
         }
         self.wake = None;
+        self.report.follows(true);
         let again = again || self.again.as_ref().is_some_and(|again| again.is_about(&text));
         let course = self.helm.steer(&text, again, &mut marks).await;
         drop(steering);
@@ -130,10 +131,12 @@ impl Follower {
             }
             Ok(Placing::Refused(trouble)) => {
                 self.helm.back(course, &text, Some(&*trouble)).await;
+                self.report.follows(false);
                 return (self, Landed::Withdrawn);
             }
             _ => {
                 self.helm.back(course, &text, None).await;
+                self.report.follows(false);
                 return (self, Landed::Withdrawn);
             }
         }

@@ -16,7 +16,7 @@ pub enum State {
     Waiting,
     /// The rendered text is in use.
     Applied,
-    /// It is written, and HAProxy does not run yet.
+    /// HAProxy is to follow it: it is under way, waits for its turn, or does not run.
     Pending,
     /// It is not in use; the last good one is.
     Failed,
@@ -91,7 +91,7 @@ impl TemplateStatus {
     /// How the template stands as a whole: as that of its HAProxies which is worst.
     #[must_use]
     pub fn whole_state(&self) -> State {
-        let states = || self.haproxies.iter().map(|haproxy| haproxy.state);
+        let states = || self.haproxies.iter().map(HaproxyStatus::stands);
         match self.state {
             State::Failed => State::Failed,
             _ if states().any(|state| state == State::Failed) => State::Failed,
@@ -210,6 +210,31 @@ pub fn page(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_stands_as_its_worst_haproxy() {
+        use State::{Applied, Failed, Pending, Waiting};
+        for (file, haproxies, whole) in [
+            (Applied, vec![], Applied),
+            (Applied, vec![(Applied, false), (Applied, false)], Applied),
+            // It runs the text of before, and the new one is in the file.
+            (Applied, vec![(Applied, false), (Applied, true)], Pending),
+            (Applied, vec![(Applied, true), (Failed, true)], Failed),
+            (Failed, vec![(Applied, true)], Failed),
+            (Applied, vec![(Waiting, true)], Waiting),
+            (Applied, vec![(Waiting, false), (Pending, false)], Pending),
+        ] {
+            let haproxies = haproxies.into_iter();
+            let haproxies = haproxies.map(|(state, follows)| HaproxyStatus {
+                state,
+                follows,
+                ..HaproxyStatus::default()
+            });
+            let haproxies = haproxies.collect();
+            let status = TemplateStatus { state: file, haproxies, ..TemplateStatus::default() };
+            assert_eq!(status.whole_state(), whole, "{status:?}");
+        }
+    }
 
     #[test]
     fn a_sweep_belongs_to_the_last_reload_and_ends_those_before() {

@@ -75,7 +75,12 @@ fn all_that_blocks_is_told() {
             "green: HAProxy cannot be looked at: it hangs",
         ),
         ("/templates/0/haproxies/1/error", json!("it fails"), "green: it fails"),
-        ("/templates/0/haproxies/0/state", json!("pending"), "blue: written; HAProxy does not run"),
+        ("/templates/0/haproxies/0/state", json!("pending"), "blue: the newest text is on its way"),
+        (
+            "/templates/0/haproxies/0",
+            json!({"name": "blue", "state": "pending", "processes": {"running": false}}),
+            "blue: written; HAProxy does not run",
+        ),
     ] {
         let mut status = status();
         *status.pointer_mut(path).unwrap() = value;

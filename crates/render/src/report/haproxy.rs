@@ -35,6 +35,11 @@ impl HaproxyReport {
         self.look(|status| status.processes.as_ref().and_then(|processes| processes.worker))
     }
 
+    /// A text has its turn, or waits for it; or it is withdrawn.
+    pub fn follows(&self, follows: bool) {
+        self.change(|status| status.follows = follows);
+    }
+
     /// A text came into use.
     pub fn came(&self, done: Done, marks: Marks) {
         let outcome = match done {
@@ -49,7 +54,7 @@ impl HaproxyReport {
         self.change(|status| {
             let pending = matches!(done, Done::NotRunning | Done::Held);
             status.state = if pending { State::Pending } else { State::Applied };
-            status.error = None;
+            (status.error, status.follows) = (None, false);
             if !pending {
                 status.reload_needed = None;
             }
@@ -107,7 +112,7 @@ impl HaproxyReport {
         let news = self.look(|status| status.error.as_ref() != Some(&error));
         self.change(|status| {
             status.reload_failures += u64::from(matches!(trouble, Trouble::Reload { .. }));
-            (status.state, status.error) = (State::Failed, Some(error.clone()));
+            (status.state, status.error, status.follows) = (State::Failed, Some(error.clone()), false);
         });
         if news {
             self.template.remember(haproxy, trouble.outcome(), marks, Some(&error));

@@ -12,8 +12,10 @@ pub struct HaproxyStatus {
     pub name: String,
     /// Where it is reached.
     pub address: String,
-    /// How it stands.
+    /// What came of the last text that had its turn.
     pub state: State,
+    /// Whether another text has its turn, or waits for it.
+    pub follows: bool,
     /// Why it does not run the newest text.
     pub error: Option<String>,
     /// Reloads that worked.
@@ -71,6 +73,12 @@ impl HaproxyStatus {
         if self.name.is_empty() { what.to_owned() } else { format!("{}: {what}", self.name) }
     }
 
+    /// How it stands: one that ran the text of before does not run the one that it is to follow.
+    #[must_use]
+    pub fn stands(&self) -> State {
+        if self.follows && self.state == State::Applied { State::Pending } else { self.state }
+    }
+
     pub(super) fn reasons(&self) -> impl Iterator<Item = Value> {
         self.reload_reasons
             .iter()
@@ -97,7 +105,7 @@ impl HaproxyStatus {
         json!({
             "name": self.name,
             "address": self.address,
-            "state": self.state.word(),
+            "state": self.stands().word(),
             "error": self.error,
             "steers": self.steers,
             "reloads": self.reloads,

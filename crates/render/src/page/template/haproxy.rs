@@ -14,7 +14,13 @@ pub(super) fn blocks(haproxy: &Value) -> Vec<String> {
     all.extend(each(haproxy, "drift", "ran otherwise than the file says: "));
     all.extend(each(&haproxy["processes"], "trouble", "HAProxy cannot be looked at: "));
     if haproxy["state"] == "pending" && haproxy["reload_needed"].is_null() {
-        all.push("written; HAProxy does not run, and reads it when it starts".into());
+        let runs = haproxy["processes"]["running"] == true;
+        let why = if runs {
+            "the newest text is on its way"
+        } else {
+            "written; HAProxy does not run, and reads it when it starts"
+        };
+        all.push(why.into());
     }
     match said(&haproxy["name"]) {
         "" => all,
