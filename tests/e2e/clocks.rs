@@ -79,11 +79,11 @@ async fn a_step_of_the_wall_clock_changes_nothing() -> Outcome {
     stack.settled(old).await?;
     let (adverts, writers) = (Adverts::watch(&stack)?, Writers::start(stack.ports.write.number()));
     adverts.shows(old).await?;
-    let from = writers.reach(old, Instant::now()).await?;
+    let (from, steady) = (writers.reach(old, Instant::now()).await?, adverts.steady(&stack.registers[place]));
     for seconds in [HOUR, -HOUR] {
         step(&clock, seconds, &stack.registers).await?;
     }
-    adverts.unchanged(from)?;
+    adverts.unchanged(&steady, &stack.registers[place])?;
     writers.only(old, from).await?;
 
     let mut order = ::redis::cmd("SENTINEL");
@@ -103,7 +103,7 @@ async fn sentinels_in_tilt_keep_the_master_and_choose_another_later() -> Outcome
     let old = stack.redis[place].port();
     let adverts = Adverts::watch(&stack)?;
     adverts.shows(old).await?;
-    let from = Instant::now();
+    let steady = adverts.steady(&stack.registers[place]);
     for sentinel in &stack.sentinels {
         // Debian's Redis cannot run under libfaketime (its allocator asks for the time too early). A trigger of a
         // millisecond makes every tick look like the step of a clock.
@@ -120,7 +120,7 @@ async fn sentinels_in_tilt_keep_the_master_and_choose_another_later() -> Outcome
         |s: &Value| s["services"][0]["sentinel"]["answering"] == 3 && s["services"][0]["role"] == "master";
     stack.registers[place].shows("that it holds", PATIENCE, asked).await?;
     stack.writes_flow().await?;
-    adverts.unchanged(from)?;
+    adverts.unchanged(&steady, &stack.registers[place])?;
 
     stack.redis[place].part.kill()?;
     let gone = |s: &Value| s["services"][0]["probe"]["ok"] == false;
@@ -131,5 +131,5 @@ async fn sentinels_in_tilt_keep_the_master_and_choose_another_later() -> Outcome
     let new = adverts.another(&[old]).await?;
     stack.routes_to(new).await?;
     stack.writes_flow().await?;
-    adverts.never_two(from)
+    adverts.never_two(steady.since)
 }

@@ -28,10 +28,11 @@ async fn a_planned_fail_over_never_shows_two_masters() -> Outcome {
     let mut order = ::redis::cmd("SENTINEL");
     stack.sentinels[0].ask::<()>(order.arg("FAILOVER").arg(MASTER_NAME)).await?;
     let new = adverts.another(&[old]).await?;
-    let alone = Instant::now();
+    let next = stack.redis.iter().position(|redis| redis.port() == new).expect("the new master is ours");
+    let steady = adverts.steady(&stack.registers[next]);
     stack.redis[place].follows(new, PATIENCE).await?;
     adverts.never_two(from)?;
-    adverts.unchanged(alone)
+    adverts.unchanged(&steady, &stack.registers[next])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

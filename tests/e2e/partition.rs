@@ -51,7 +51,8 @@ async fn a_master_that_is_cut_off_gets_no_write_any_more() -> Outcome {
     let is_replica = |s: &Value| s["services"][0]["role"] == "replica";
     stack.registers[0].shows("a replica", PATIENCE, is_replica).await?;
     stack.redis[0].follows(new, PATIENCE).await?;
-    until("all to be in Consul", PATIENCE, async || {
+    // An agent looks every 30 s for one that it lost.
+    until("all to be in Consul", 3 * PATIENCE, async || {
         let entries = stack.agent.entries(SERVICE).await?;
         when(entries.iter().filter(|entry| entry.passing).count() == 3, || format!("{entries:?}"))
     })

@@ -35,7 +35,7 @@ fn is_no_master(status: &Value) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_holds_when_all_sentinels_are_dead() -> Outcome {
     let (mut stack, adverts, [master, rogue]) = start().await?;
-    let from = Instant::now();
+    let steady = adverts.steady(&stack.registers[master]);
     for sentinel in &mut stack.sentinels {
         sentinel.part.kill()?;
     }
@@ -44,13 +44,14 @@ async fn a_master_holds_when_all_sentinels_are_dead() -> Outcome {
     stack.redis[rogue].ask::<()>(::redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
     stack.registers[rogue].shows("no master", PATIENCE, is_no_master).await?;
     stack.writes_flow().await?;
-    adverts.unchanged(from)
+    adverts.unchanged(&steady, &stack.registers[master])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
     let (mut stack, adverts, [master, rogue]) = start().await?;
-    let (from, old) = (Instant::now(), stack.redis[master].port());
+    let old = stack.redis[master].port();
+    let steady = adverts.steady(&stack.registers[master]);
     for sentinel in &mut stack.sentinels[1..] {
         sentinel.part.kill()?;
     }
@@ -58,7 +59,7 @@ async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
     stack.redis[rogue].ask::<()>(::redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
     stack.registers[rogue].shows("no master", PATIENCE, is_no_master).await?;
     stack.writes_flow().await?;
-    adverts.unchanged(from)?;
+    adverts.unchanged(&steady, &stack.registers[master])?;
 
     // The last Sentinel takes the dead master for dead, and finds nobody who votes.
     stack.redis[master].part.kill()?;
@@ -76,7 +77,7 @@ async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
     let new = adverts.another(&[old]).await?;
     stack.routes_to(new).await?;
     stack.writes_flow().await?;
-    adverts.never_two(from)?;
+    adverts.never_two(steady.since)?;
     adverts.never(old, dead)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use crate::{Outcome, PATIENCE, Stack, Watcher, stack::SERVICE, until, watch_masters, when};
+use crate::{Outcome, PATIENCE, Rolecall, Stack, Watcher, stack::SERVICE, until, watch_masters, when};
 
 /// All sets of advertised masters that Consul ever showed, as far as its answers tell.
 #[derive(Debug)]
@@ -53,9 +53,27 @@ impl Adverts {
         when(shown.iter().all(|ports| !ports.contains(&port)), || format!("{port} was advertised: {shown:?}"))
     }
 
-    /// Since then, nothing changed.
-    pub fn unchanged(&self, then: Instant) -> Outcome {
-        let shown = self.since(then);
-        when(shown.len() == 1, || format!("something else was advertised: {shown:?}"))
+    /// From now on nothing is to change for the master that this register keeps.
+    pub fn steady(&self, register: &Rolecall) -> Steady {
+        Steady { since: Instant::now(), logged: register.part.log().len() }
     }
+
+    /// Since then, nothing changed. Only where the machine was so busy that a probe of the master failed, it may have been
+    /// withdrawn for a while.
+    pub fn unchanged(&self, steady: &Steady, register: &Rolecall) -> Outcome {
+        let shown = self.since(steady.since);
+        let log = register.part.log();
+        let failed = log.get(steady.logged..).is_some_and(|since| since.contains("the probe fails"));
+        let same = |ports: &BTreeSet<u16>| *ports == shown[0] || (failed && ports.is_empty());
+        let outcome = when(shown.iter().all(same), || format!("something else was advertised: {shown:?}"));
+        register.part.explain(outcome)
+    }
+}
+
+/// A moment, and how much a register had logged then.
+#[derive(Debug)]
+pub struct Steady {
+    /// The moment.
+    pub since: Instant,
+    logged: usize,
 }
