@@ -7,6 +7,7 @@ mod idle;
 mod machine;
 mod measures;
 mod proxy;
+mod render;
 mod run;
 mod table;
 mod timeline;
@@ -56,6 +57,18 @@ enum What {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Beside consul-template, where that is on PATH: from a change until the file holds it, memory, processor time
+    Render {
+        /// How often all is measured, in turn
+        #[arg(default_value_t = 3, value_parser = value_parser!(u32).range(1..))]
+        rounds: u32,
+        /// Writes all samples to FILE
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Draws the times into FILE, an SVG
+        #[arg(long, value_name = "FILE")]
+        plot: Option<PathBuf>,
+    },
     /// What the programs use while nothing happens
     Idle {
         /// For how long it is looked at
@@ -89,6 +102,9 @@ async fn bench(arguments: Arguments) -> Outcome {
         Some(What::Haproxy { changes, json }) => haproxy::haproxy(changes, json.as_deref()).await,
         Some(What::Proxy { rounds, json, plot }) => {
             proxy::proxy(rounds, json.as_deref(), plot.as_deref()).await
+        }
+        Some(What::Render { rounds, json, plot }) => {
+            render::render(rounds, json.as_deref(), plot.as_deref()).await
         }
         Some(What::Idle { seconds, json }) => idle::idle(Duration::from_secs(seconds), json.as_deref()).await,
     }

@@ -42,11 +42,15 @@ impl Agent {
 
     /// The same on that host.
     pub fn server_at(host: Host, directory: &Path, access: Access) -> Outcome<Agent> {
-        Agent::start(host, directory, "consul-server", access, |rpc| {
-            json!({
-                "server": true, "bootstrap_expect": 1, "performance": { "raft_multiplier": 1 },
-                "ports": { "server": rpc },
-            })
+        Agent::start(host, directory, "consul-server", access, serving)
+    }
+
+    /// Starts a server with settings of its own, which go before those of [`Agent::server`].
+    pub fn server_as(name: &str, directory: &Path, own: Value) -> Outcome<Agent> {
+        Agent::start(Host::LOOPBACK, directory, name, Access::Open, |rpc| {
+            let mut all = serving(rpc);
+            merge(&mut all, own.clone());
+            all
         })
     }
 
@@ -250,6 +254,13 @@ pub fn master(entries: &[Entry]) -> Option<u16> {
         [first, second, ..] if first.epoch > second.epoch => Some(first.port),
         _ => None,
     }
+}
+
+/// The settings of a server that is a cluster by itself.
+fn serving(rpc: u16) -> Value {
+    json!({
+        "server": true, "bootstrap_expect": 1, "performance": { "raft_multiplier": 1 }, "ports": { "server": rpc },
+    })
 }
 
 fn merge(into: &mut Value, more: Value) {

@@ -1,6 +1,6 @@
 //! A few plain HTTP calls to the parts' own interfaces.
 
-use std::{sync::Once, time::Duration};
+use std::{net::IpAddr, sync::Once, time::Duration};
 
 use serde_json::Value;
 
@@ -11,6 +11,15 @@ use crate::{Outcome, Trouble};
 pub struct Http {
     client: reqwest::Client,
     token: Option<String>,
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    // The workspace's HTTP client is built without a crypto provider of its own.
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    reqwest::Client::builder().no_proxy()
 }
 
 /// What came back.
@@ -27,14 +36,14 @@ pub struct Answer {
 impl Http {
     /// A client that sends `token` with every request.
     pub fn new(token: Option<&str>) -> Outcome<Http> {
-        // The workspace's HTTP client is built without a crypto provider of its own.
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
         // No connection is kept: stories kill the servers at the other end.
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).no_proxy().build()?;
+        let client = builder().pool_max_idle_per_host(0).build()?;
         Ok(Http { client, token: token.map(Into::into) })
+    }
+
+    /// A client that keeps its connections, which come from this address.
+    pub fn kept(from: IpAddr) -> Outcome<Http> {
+        Ok(Http { client: builder().local_address(from).build()?, token: None })
     }
 
     /// GET. `limit` is for the whole answer.

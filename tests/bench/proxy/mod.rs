@@ -4,7 +4,7 @@
 mod host;
 mod load;
 mod plot;
-mod table;
+pub mod table;
 
 use std::path::Path;
 

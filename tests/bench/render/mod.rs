@@ -1,0 +1,179 @@
+//! `rolecall render` beside consul-template, with the same templates, flags and Consul: from a change of a key until the
+//! file holds it, at ever more questions; and 1,500 writes of one key. Without consul-template on `PATH`, rolecall alone.
+
+mod bare;
+mod flood;
+mod plot;
+mod program;
+mod table;
+
+use std::{ffi::OsStr, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+use tempfile::tempdir;
+use tests::{Outcome, Say, consul::Agent, found, resident_mb, usage, write_json};
+use tokio::time::{Instant, sleep};
+
+use flood::Flood;
+use program::{Program, Running};
+
+use crate::machine;
+
+/// As many questions as the issue names. Consul takes 200 connections of one address.
+pub const QUESTIONS: [usize; 5] = [1, 51, 151, 301, 1_000];
+/// Changes in each round, each of another key, spread evenly over all.
+const CHANGES: usize = 20;
+/// Between two changes: neither program holds one back that comes so long after the last.
+const APART: Duration = Duration::from_millis(150);
+
+/// One program with so many questions, in one round.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// Counted from 1.
+    pub round: u32,
+    /// Whose.
+    pub program: Program,
+    /// How many keys its template asks for.
+    pub questions: usize,
+    /// Whether it never rendered with Consul as it comes, so that Consul took as many connections as it was asked for.
+    pub unlimited: bool,
+    /// What was measured; nothing when it never rendered.
+    pub sample: Option<Sample>,
+}
+
+/// What was measured of it.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// From its start until the file was there.
+    pub first_ms: f64,
+    /// From the write until the file held it, each change.
+    pub changes_ms: Vec<f64>,
+    /// Memory after that.
+    pub resident_mb: f64,
+    /// Processor time from the first change to the last, a change.
+    pub cpu_ms: f64,
+}
+
+/// Two Consuls with the keys: one as it comes, and one that takes enough connections for all.
+struct Consuls {
+    usual: Agent,
+    unlimited: Agent,
+}
+
+/// Measures both in alternating rounds, prints the table, and writes data and plot.
+pub async fn render(rounds: u32, json: Option<&Path>, svg: Option<&Path>) -> Outcome {
+    let say = Say::new();
+    let home = tempdir()?;
+    let programs: &[Program] = match found(OsStr::new("consul-template")) {
+        Ok(_) => &[Program::Rolecall, Program::ConsulTemplate],
+        Err(_) => {
+            say.line("consul-template is not on PATH: rolecall alone, without ratios");
+            &[Program::Rolecall]
+        }
+    };
+    let consuls = Consuls::start(home.path()).await?;
+    let (mut cells, mut floods, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        // Who begins takes turns, too.
+        let mut order = programs.to_vec();
+        if round % 2 == 0 {
+            order.reverse();
+        }
+        for questions in QUESTIONS {
+            for program in &order {
+                cells.push(cell(&consuls, home.path(), (round, *program, questions), &cells).await?);
+            }
+        }
+        for program in &order {
+            floods.push(flood::flood(&consuls.usual, home.path(), round, *program).await?);
+        }
+        bare.extend(bare::bare(&consuls.usual, CHANGES, APART).await?);
+        say.line(&format!("round {round} of {rounds}"));
+    }
+    table::table(&cells, &floods, &bare, programs);
+    if let Some(svg) = svg {
+        std::fs::write(svg, plot::plot(&cells, programs))?;
+    }
+    write_json(json, &data(&cells, &floods, &bare))
+}
+
+impl Consuls {
+    async fn start(home: &Path) -> Outcome<Consuls> {
+        let any = json!({ "limits": { "http_max_conns_per_client": 4_000 } });
+        let usual = Agent::server_as("consul", home, json!({}))?;
+        let unlimited = Agent::server_as("consul-unlimited", home, any)?;
+        for consul in [&usual, &unlimited] {
+            consul.ready().await?;
+            for number in 0..QUESTIONS[QUESTIONS.len() - 1] {
+                consul.put(&format!("kv/{}", program::key(number)), "start").await?;
+            }
+        }
+        Ok(Consuls { usual, unlimited })
+    }
+}
+
+/// Measures with a Consul as it comes. Who never renders there shows what it can do without the limit.
+async fn cell(
+    consuls: &Consuls,
+    home: &Path,
+    (round, program, questions): (u32, Program, usize),
+    before: &[Cell],
+) -> Outcome<Cell> {
+    let never = |cell: &Cell| cell.program == program && cell.questions == questions && cell.unlimited;
+    if !before.iter().any(never)
+        && let Some(sample) = sample(&consuls.usual, home, program, questions).await?
+    {
+        return Ok(Cell { round, program, questions, unlimited: false, sample: Some(sample) });
+    }
+    let sample = sample(&consuls.unlimited, home, program, questions).await?;
+    Ok(Cell { round, program, questions, unlimited: true, sample })
+}
+
+async fn sample(consul: &Agent, home: &Path, program: Program, questions: usize) -> Outcome<Option<Sample>> {
+    let Some((running, first)) = Running::start(program, consul, home, questions).await? else {
+        return Ok(None);
+    };
+    // Its questions are held open by then.
+    sleep(APART * 4).await;
+    let (before, mut changes_ms) = (usage(running.part.pid())?.busy, Vec::new());
+    for change in 0..CHANGES {
+        let began = Instant::now();
+        changes_ms.push(running.change(consul, change * questions / CHANGES % questions).await?);
+        sleep(APART.saturating_sub(began.elapsed())).await;
+    }
+    let busy = usage(running.part.pid())?.busy - before;
+    Ok(Some(Sample {
+        first_ms: first,
+        changes_ms,
+        resident_mb: resident_mb(running.part.pid())?,
+        cpu_ms: busy.as_secs_f64() * 1e3 / CHANGES as f64,
+    }))
+}
+
+fn data(cells: &[Cell], floods: &[Flood], bare: &[f64]) -> Value {
+    let cell = |cell: &Cell| {
+        let sample = cell.sample.as_ref().map(|sample| {
+            json!({
+                "first_render_ms": sample.first_ms, "change_to_file_ms": sample.changes_ms,
+                "resident_mb": sample.resident_mb, "cpu_ms_per_change": sample.cpu_ms,
+            })
+        });
+        json!({
+            "round": cell.round, "program": cell.program.word(), "questions": cell.questions,
+            "connections": if cell.unlimited { "unlimited" } else { "consul's default" }, "measured": sample,
+        })
+    };
+    let flood = |flood: &Flood| {
+        json!({
+            "round": flood.round, "program": flood.program.word(), "writes": flood::WRITES, "renders": flood.renders,
+            "last_value_ms": flood.last_ms, "cpu_ms": flood.cpu_ms,
+        })
+    };
+    json!({
+        "machine": machine::data(),
+        "consul_template": program::version(),
+        "consul_alone_ms": bare,
+        "samples": cells.iter().map(cell).collect::<Value>(),
+        "floods": floods.iter().map(flood).collect::<Value>(),
+    })
+}

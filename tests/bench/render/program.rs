@@ -1,0 +1,164 @@
+//! The two programs, run alike: one Go template of keys, one file, the same flags.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use tests::{Http, Outcome, Part, Recipe, Trouble, binary, consul::Agent, found};
+use tokio::time::Instant;
+
+/// Who has not rendered by then counts as one that never does.
+pub const FIRST: Duration = Duration::from_secs(30);
+/// A change that is not in the file by then fails the bench.
+const CHANGE: Duration = Duration::from_secs(30);
+/// The file is looked at so often: well below what is measured, and little work beside it.
+const LOOK: Duration = Duration::from_micros(100);
+
+/// Which program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `rolecall render`.
+    Rolecall,
+    /// `consul-template`.
+    ConsulTemplate,
+}
+
+impl Program {
+    /// Its name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Program::Rolecall => "rolecall",
+            Program::ConsulTemplate => "consul-template",
+        }
+    }
+
+    fn recipe(self, home: &Path, arguments: &[String]) -> Outcome<Recipe> {
+        let arguments = arguments.iter().map(String::as_str);
+        Ok(match self {
+            Program::Rolecall => {
+                let arguments = std::iter::once("render").chain(arguments);
+                Recipe::new(self.word(), binary()?, home, arguments)
+            }
+            Program::ConsulTemplate => Recipe::new(self.word(), self.word(), home, arguments),
+        })
+    }
+}
+
+/// What consul-template says of itself, where it is.
+pub fn version() -> Option<String> {
+    let program = found(Program::ConsulTemplate.word().as_ref()).ok()?;
+    let said = Command::new(program).arg("-version").output().ok()?;
+    let said = [said.stdout, said.stderr].concat();
+    Some(String::from_utf8_lossy(&said).trim().to_owned())
+}
+
+/// The name of one key.
+pub fn key(number: usize) -> String {
+    format!("bench/{number:04}")
+}
+
+/// A client from an address of its own: what the programs use up of Consul's connections is theirs alone.
+pub fn writer() -> Outcome<Http> {
+    Http::kept(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)))
+}
+
+/// One of them at work.
+pub struct Running {
+    /// The process.
+    pub part: Part,
+    out: PathBuf,
+    http: Http,
+}
+
+impl Running {
+    /// Starts it with a template of so many keys, and waits for its file: also the milliseconds that took. Nothing when
+    /// it never came.
+    pub async fn start(
+        program: Program,
+        consul: &Agent,
+        home: &Path,
+        questions: usize,
+    ) -> Outcome<Option<(Running, f64)>> {
+        let (template, out) = (home.join("keys.ctmpl"), home.join("out"));
+        let line = |number| format!("{{{{ key \"{}\" }}}}\n", key(number));
+        fs::write(&template, (0..questions).map(line).collect::<String>())?;
+        _ = fs::remove_file(&out);
+        let arguments = [
+            format!("-consul-addr={}", consul.address()),
+            "-log-level=warn".into(),
+            format!("-template={}:{}", template.display(), out.display()),
+        ];
+        let began = Instant::now();
+        let part = program.recipe(home, &arguments)?.start()?;
+        let came = seen(&out, None, FIRST, |_| true).await;
+        let first = came.map(|at| (at - began).as_secs_f64() * 1e3);
+        let http = writer()?;
+        Ok(first.map(|first| (Running { part, out, http }, first)))
+    }
+
+    /// Changes one key, and tells after how many milliseconds the file held it.
+    pub async fn change(&self, consul: &Agent, number: usize) -> Outcome<f64> {
+        let value = format!("changed-{}", fastrand::u64(..));
+        let (file, wanted) = (self.out.clone(), value.clone());
+        let before = identity(&file);
+        let began = Instant::now();
+        let seen =
+            tokio::spawn(
+                async move { seen(&file, before, CHANGE, move |text| text.contains(&wanted)).await },
+            );
+        self.write(consul, number, value).await?;
+        let Some(at) = seen.await? else {
+            return self.part.explain(Err(Trouble::new(format!("{} is not in the file", key(number)))));
+        };
+        Ok((at - began).as_secs_f64() * 1e3)
+    }
+
+    /// Writes one key.
+    pub async fn write(&self, consul: &Agent, number: usize, value: String) -> Outcome {
+        let answer =
+            self.http.put(&format!("http://{}/v1/kv/{}", consul.address(), key(number)), value).await?;
+        tests::when(answer.status == 200, || answer.text.clone())
+    }
+
+    /// Its file.
+    pub fn out(&self) -> &Path {
+        &self.out
+    }
+}
+
+/// When the file became another one that fits; nothing when it did not in time.
+async fn seen(
+    file: &Path,
+    mut before: Option<Identity>,
+    limit: Duration,
+    fits: impl Fn(&str) -> bool + Send + 'static,
+) -> Option<Instant> {
+    let (file, end) = (file.to_owned(), Instant::now() + limit);
+    let look = move || {
+        while Instant::now() < end {
+            let now = identity(&file);
+            if now.is_some() && now != before && fs::read_to_string(&file).is_ok_and(|text| fits(&text)) {
+                return Some(Instant::now());
+            }
+            before = now;
+            thread::sleep(LOOK);
+        }
+        None
+    };
+    tokio::task::spawn_blocking(look).await.ok().flatten()
+}
+
+/// What tells one file from the next in its place.
+pub type Identity = (u64, i64, i64);
+
+/// That of a file; nothing when there is none.
+pub fn identity(file: &Path) -> Option<Identity> {
+    let file = fs::metadata(file).ok()?;
+    Some((file.ino(), file.mtime(), file.mtime_nsec()))
+}
