@@ -15,13 +15,15 @@ use tests::{
 };
 
 /// A Consul with one key, and a folder.
-struct Stage {
+pub(crate) struct Stage {
     home: TempDir,
-    consul: Agent,
+    /// The Consul.
+    pub consul: Agent,
 }
 
 impl Stage {
-    async fn set() -> Outcome<Stage> {
+    /// Starts Consul.
+    pub async fn set() -> Outcome<Stage> {
         let home = tempdir()?;
         let consul = Agent::server(home.path(), Access::Open)?;
         consul.ready().await?;
@@ -29,18 +31,20 @@ impl Stage {
         Ok(Stage { home, consul })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A file in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) -> Outcome {
+    /// Writes a file there.
+    pub fn write(&self, name: &str, text: &str) -> Outcome {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
         Ok(fs::write(path, text)?)
     }
 
     /// Starts `rolecall render` in the folder, with the address of Consul.
-    fn render(&self, arguments: &[&str]) -> Outcome<Part> {
+    pub fn render(&self, arguments: &[&str]) -> Outcome<Part> {
         let address = format!("-consul-addr={}", self.consul.address());
         let all = ["render", &address, "-log-level", "INFO"].into_iter().chain(arguments.iter().copied());
         let mut recipe = Recipe::new("render", binary()?, self.home.path(), all);
@@ -50,7 +54,8 @@ impl Stage {
         recipe.start()
     }
 
-    async fn holds(&self, render: &Part, name: &str, text: &str) -> Outcome {
+    /// Waits until a file there holds this.
+    pub async fn holds(&self, render: &Part, name: &str, text: &str) -> Outcome {
         let path = self.path(name);
         let holds = until(format!("{name} to hold {text:?}"), PATIENCE, async || {
             let found = fs::read_to_string(&path).unwrap_or_default();
@@ -60,7 +65,8 @@ impl Stage {
     }
 }
 
-async fn logs(render: &Part, words: &str) -> Outcome {
+/// Waits until the log says so.
+pub async fn logs(render: &Part, words: &str) -> Outcome {
     let said = until(format!("the log to say {words:?}"), PATIENCE, async || {
         when(render.log().contains(words), String::new)
     });
@@ -158,6 +164,30 @@ async fn a_program_is_supervised_and_outlives_a_reload_of_the_configuration() ->
     Ok(())
 }
 
+/// The program has all the time that it is promised, also while a command takes its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_is_told_to_end_while_a_command_still_runs() -> Outcome {
+    let stage = Stage::set().await?;
+    let slow = "test -e hold || exit 0; echo > under-way; until test -e go; do sleep 0.02; done";
+    let program = "trap 'echo ended >> log; exit 0' INT; echo started >> log; while :; do sleep 0.02; done";
+    let config = format!(
+        "template {{\n  contents = \"{{{{ key \\\"app/text\\\" }}}}\"\n  destination = \"a\"\n  command = \"{slow}\"\n  \
+         command_timeout = \"5m\"\n}}\nexec {{\n  command = \"{program}\"\n  reload_signal = \"\"\n}}\n"
+    );
+    stage.write("c.hcl", &config)?;
+    let mut render = stage.render(&["-config", "c.hcl"])?;
+    stage.holds(&render, "log", "started\n").await?;
+    stage.write("hold", "")?;
+    stage.consul.put("kv/app/text", "two").await?;
+    stage.holds(&render, "under-way", "\n").await?;
+    render.signal(Signal::TERM)?;
+    stage.holds(&render, "log", "started\nended\n").await?;
+    assert!(render.ended()?.is_none(), "the command was not waited for: {}", render.tail());
+    stage.write("go", "")?;
+    assert_eq!(render.end(PATIENCE).await?.code(), Some(0), "{}", render.tail());
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_of_the_program_is_ours() -> Outcome {
     let stage = Stage::set().await?;
@@ -208,6 +238,38 @@ async fn a_failure_is_the_end_only_where_that_is_asked_for() -> Outcome {
     let mut lost = stage.render(&[&patience[..], &["-template", "good.ctmpl:h"]].concat())?;
     assert_eq!(lost.end(PATIENCE).await?.code(), Some(1), "{}", lost.tail());
     assert!(lost.log().contains("gave no good answer"), "{}", lost.tail());
+    Ok(())
+}
+
+/// Watches, connections and tasks of the readings before are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_read_again_and_again_leaves_nothing_behind() -> Outcome {
+    let stage = Stage::set().await?;
+    stage.write(
+        "a.ctmpl",
+        "{{ key \"app/text\" }} {{ keyOrDefault \"other\" \"\" }}{{ range ls \"app\" }}{{ .Key }}{{ end }}",
+    )?;
+    let mut render = stage.render(&["-template", "a.ctmpl:a"])?;
+    let sockets = |render: &Part| -> Outcome<usize> {
+        let files = fs::read_dir(format!("/proc/{}/fd", render.pid()))?;
+        let links = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        Ok(links.filter(|link| link.to_string_lossy().starts_with("socket:")).count())
+    };
+    let mut counts = vec![];
+    for round in 1..=10 {
+        stage.consul.put("kv/app/text", round).await?;
+        stage.holds(&render, "a", &format!("{round} text")).await?;
+        counts.push(sockets(&render)?);
+        let read = render.log().matches("are read again").count();
+        render.signal(Signal::HUP)?;
+        let again = until("the configuration to be read again", PATIENCE, async || {
+            when(render.log().matches("are read again").count() > read, String::new)
+        });
+        render.explain(again.await)?;
+    }
+    // Those of the reading before may still be closing.
+    assert!(counts[9] <= counts[0] + 4, "sockets after each reading: {counts:?}");
+    assert!(render.ended()?.is_none(), "{}", render.tail());
     Ok(())
 }
 

@@ -20,8 +20,7 @@ pub struct Agent {
     data: PathBuf,
     http: Port,
     gossip: Port,
-    // Held for the lease: the server's RPC port.
-    _rpc: Port,
+    rpc: Port,
     client: Http,
 }
 
@@ -114,12 +113,22 @@ impl Agent {
         let arguments = ["agent".as_ref(), "-ui".as_ref(), "-config-file".as_ref(), file.as_os_str()];
         let part = host.runs(Recipe::new(name, "consul", directory, arguments)).start()?;
         let client = Http::new((access == Access::Closed).then_some(ROOT_TOKEN))?;
-        Ok(Agent { part, host, data, http, gossip, _rpc: rpc, client })
+        Ok(Agent { part, host, data, http, gossip, rpc, client })
     }
 
     /// `127.0.0.1:PORT` of its HTTP interface, on its own host.
     pub fn address(&self) -> String {
         self.http.address().to_string()
+    }
+
+    /// `127.0.0.1:PORT` where others join it.
+    pub fn gossip(&self) -> String {
+        self.gossip.address().to_string()
+    }
+
+    /// `127.0.0.1:PORT` of a server, by which the others know it.
+    pub fn rpc(&self) -> String {
+        self.rpc.address().to_string()
     }
 
     /// Waits until the cluster has a leader and this agent's node is in the catalog.
@@ -150,6 +159,12 @@ impl Agent {
             self.client.put(&format!("http://{}/v1/{path}", self.address()), body.to_string()).await?;
         when(answer.status == 200, || format!("PUT {path}: {} {}", answer.status, answer.text))?;
         Ok(answer.text)
+    }
+
+    /// DELETE below `/v1/`.
+    pub async fn delete(&self, path: &str) -> Outcome {
+        let answer = self.client.delete(&format!("http://{}/v1/{path}", self.address())).await?;
+        when(answer.status == 200, || format!("DELETE {path}: {} {}", answer.status, answer.text))
     }
 
     /// All entries of a service once they are newer than `index`, and the index to ask with next.

@@ -58,16 +58,22 @@ impl Running {
         }
     }
 
-    /// Asks it to end by a signal, and kills it with all that it started when the time is up.
+    /// Asks it to end by a signal, and kills it with all that it started when the time is up, or at once without a signal.
+    /// It is gone when this returns, so that another one may take its place.
     pub async fn ask_to_end(mut self, signal: Option<Signal>, limit: Duration) {
         if let Some(signal) = signal {
             self.signal(signal);
-            if timeout(limit, self.end()).await.is_err() {
-                tracing::warn!(
-                    limit = config::show_duration(limit),
-                    "the program did not end in time and is killed"
-                );
+            if timeout(limit, self.end()).await.is_ok() {
+                return;
             }
+            tracing::warn!(
+                limit = config::show_duration(limit),
+                "the program did not end in time and is killed"
+            );
+        }
+        self.signal(Signal::KILL);
+        if let Err(error) = self.end().await {
+            tracing::warn!(%error, "nobody knows whether the program ended");
         }
     }
 
@@ -135,6 +141,22 @@ mod tests {
         );
         assert_eq!(Running::start(&mut shell("exit 4")).unwrap().end().await.unwrap().code(), Some(4));
         assert!(Running::start(&mut command("no-such-program")).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_child_that_is_asked_to_end_is_gone_afterwards() {
+        for (signal, line) in [
+            (Some(Signal::INT), "echo; exec sleep 1000"),
+            (Some(Signal::INT), "trap '' INT; echo; while :; do sleep 0.01; done"),
+            (None, "echo; exec sleep 1000"),
+        ] {
+            let mut running = Running::start(&mut shell(line)).unwrap();
+            let here = Path::new("/proc").join(running.child.id().unwrap().to_string());
+            // It has set its trap by then.
+            BufReader::new(running.stdout().unwrap()).lines().next_line().await.unwrap();
+            running.ask_to_end(signal, Duration::from_millis(50)).await;
+            assert!(!here.exists(), "{signal:?} {line}");
+        }
     }
 
     #[tokio::test]

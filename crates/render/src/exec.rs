@@ -116,6 +116,9 @@ impl Program {
             }
             _ => {
                 running.ask_to_end(self.kill_signal, self.kill_timeout).await;
+                if hears.leaving.is_signaled() {
+                    return Err(Exit::Done);
+                }
                 self.start().ok_or(Exit::Failed)
             }
         }
@@ -241,6 +244,21 @@ mod tests {
         story.says("started ended started ").await;
         story.shutdown.tell();
         assert_eq!(supervisor.await.unwrap(), Exit::Done);
+    }
+
+    #[tokio::test]
+    async fn told_to_end_while_it_is_started_again_it_is_not() {
+        let line = "trap 'echo asked >> $LOG' INT; trap 'exit 0' USR1; echo started >> $LOG; while :; do sleep 0.01; done";
+        let mut story = Story::begin();
+        let program = story.program(Told::ByRestart, line);
+        let supervisor = story.supervise(Program { kill_timeout: Duration::from_secs(1), ..program });
+        story.files(true, 1);
+        story.says("started ").await;
+        story.files(true, 2);
+        story.says("started asked ").await;
+        story.shutdown.tell();
+        assert_eq!(supervisor.await.unwrap(), Exit::Done);
+        story.says("started asked ").await;
     }
 
     #[tokio::test]

@@ -116,6 +116,7 @@ impl Life {
                 }
                 () = self.leaving.signaled() => {
                     end.tell();
+                    self.supervisor.tell();
                     return Turn::End(working.await);
                 }
                 () = self.doors.told() => {
@@ -240,10 +241,17 @@ impl Supervisor {
         exit
     }
 
+    /// Tells the program to end.
+    fn tell(&self) {
+        if let Some((_, shutdown, _)) = &self.0 {
+            shutdown.tell();
+        }
+    }
+
     /// Ends the program, since we end so.
     async fn over(self, exit: Exit) -> Exit {
-        if let Some((_, shutdown, task)) = self.0 {
-            shutdown.tell();
+        self.tell();
+        if let Some((_, _, task)) = self.0 {
             _ = task.await;
         }
         exit
