@@ -1,6 +1,7 @@
 //! One binary, one link; a module per story.
 
 mod ahead;
+mod apart;
 mod away;
 mod bad_answers;
 mod bad_files;
@@ -9,8 +10,10 @@ mod clocks;
 mod cut_off;
 mod demoted;
 mod denied;
+mod discreet;
 mod doctor;
 mod drained;
+mod elections;
 mod emptied;
 mod equivalence;
 mod external;
