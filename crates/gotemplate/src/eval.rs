@@ -114,7 +114,11 @@ impl<'t> State<'t, '_> {
     }
 
     fn step(&mut self) -> Done<()> {
-        self.steps += 1;
+        self.steps(1)
+    }
+
+    fn steps(&mut self, more: u64) -> Done<()> {
+        self.steps = self.steps.saturating_add(more);
         if self.steps > STEPS {
             return self.fail("the template does too much: it was stopped after 10 million steps");
         }
@@ -443,7 +447,7 @@ impl<'t> State<'t, '_> {
             values.extend(last.clone());
             if let Some(result) = self.host.method(of, name, &values) {
                 return match result {
-                    Ok(value) => Ok(value),
+                    Ok(value) => self.steps(value.weight()).map(|()| value),
                     Err(why) => {
                         self.at = At::Word(word);
                         self.fail(why)
@@ -514,13 +518,14 @@ impl<'t> State<'t, '_> {
             let n = values.len();
             values.push(self.fit(last, kind(n), false)?);
         }
+        self.steps(values.iter().map(Value::weight_to_read).sum())?;
         let result = match builtin {
             Some(Builtin::ExecuteTemplate) => self.execute(&values),
             Some(builtin) => builtins::call(builtin, &values),
             None => self.host.call(function, &values),
         };
         match result.and_then(|value| self.bounded(function, value)) {
-            Ok(value) => Ok(value),
+            Ok(value) => self.steps(value.weight()).map(|()| value),
             Err(why) => {
                 self.at = at;
                 self.fail(format!("error calling {name}: {why}"))

@@ -248,6 +248,23 @@ impl Value {
         }
     }
 
+    /// What making it costs, in steps: one for 64 bytes of text, or for an item.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        match self {
+            Value::Str(text) => text.len() as u64 / 64,
+            Value::Slice(slice) => slice.items.len() as u64,
+            Value::Map(map) => map.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// What looking through it costs; an item is found faster than made.
+    #[must_use]
+    pub fn weight_to_read(&self) -> u64 {
+        if matches!(self, Value::Str(_)) { self.weight() } else { self.weight() / 16 }
+    }
+
     /// Whether it lies too deep to be handled in bounded stack.
     #[must_use]
     pub fn too_deep(&self) -> bool {

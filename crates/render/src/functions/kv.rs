@@ -111,19 +111,25 @@ fn list(pass: &mut Pass, arguments: &[Value], keep: fn(&str) -> bool, safe: bool
         return Ok(Value::slice(PAIRS, vec![]));
     }
     let (prefix, scope) = syntax::path("kv.list", asked)?;
-    let query = Query::Tree { prefix, scope };
+    let query = Query::Tree { prefix: prefix.clone(), scope };
     let pairs = pass.list(&query, PAIRS);
     let kept: Vec<Value> = pairs
         .items()
         .unwrap_or_default()
         .iter()
-        .filter(|pair| keep(&pair.field_text("Key")))
+        .filter(|pair| lies_under(&pair.field_text("Path"), &prefix) && keep(&pair.field_text("Key")))
         .cloned()
         .collect();
     if safe && kept.is_empty() {
         pass.missing.insert(format!("{query} (there are no keys)"));
     }
     Ok(Value::slice(PAIRS, kept))
+}
+
+/// Consul's prefixes are of letters: it tells of `redis-2/a` too when asked for `redis`.
+fn lies_under(path: &str, prefix: &str) -> bool {
+    let beneath = path.strip_prefix(prefix.trim_end_matches('/'));
+    path == prefix || beneath.is_none_or(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -176,6 +182,24 @@ mod tests {
         };
         assert_eq!(names("ls"), ["a"]);
         assert_eq!(names("tree"), ["a", "b/c"]);
+    }
+
+    #[test]
+    fn a_neighbour_whose_name_begins_alike_is_not_listed() {
+        let paths = ["p", "p/a", "p/b/c", "p-2/a", "px"];
+        for prefix in ["p", "p/"] {
+            let pair = |path: &&str| json!({"Path": path, "Key": path.trim_start_matches(prefix).trim_start_matches('/')});
+            let query = Query::Tree { prefix: prefix.into(), scope: Scope::default() };
+            let facts = [(query, paths.iter().map(pair).collect::<Json>())];
+            let found = |function| {
+                let list = call(&mut pass(&facts, &[]), function, &[json!(prefix)]).unwrap();
+                let paths =
+                    list.as_array().unwrap().iter().map(|pair| pair["Path"].as_str().unwrap().to_owned());
+                paths.collect::<Vec<_>>()
+            };
+            assert_eq!(found("ls"), ["p/a"], "{prefix}");
+            assert_eq!(found("tree"), ["p/a", "p/b/c"], "{prefix}");
+        }
     }
 
     #[test]

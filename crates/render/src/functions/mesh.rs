@@ -80,3 +80,19 @@ fn partition(
     let more = if name.is_empty() { vec![] } else { vec![("partition".to_owned(), name.to_owned())] };
     Ok(pass.list(&query(Scope { dc: None, more }), kind))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{call, pass};
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_exported_service_says_where_it_lies() {
+        let body = br#"[{"Service":"web","Partition":"billing","Namespace":"eu","Consumers":{"Peers":["b"],"Partitions":[]}}]"#;
+        let query = Query::Exported(Scope { dc: None, more: vec![("partition".into(), "billing".into())] });
+        let rows = consul::wire::read(&query, body).unwrap();
+        let found = call(&mut pass(&[(query, rows)], &[]), "exportedServices", &[json!("billing")]).unwrap();
+        assert_eq!((&found[0]["Partition"], &found[0]["Namespace"]), (&json!("billing"), &json!("eu")));
+    }
+}

@@ -204,7 +204,12 @@ impl Function {
             let wanted = takes.get(n).copied().or(more).unwrap_or(Type::Any);
             bent.push(loose::bend(argument, wanted, n + 1).map_err(fail)?);
         }
-        self.call(pass, &bent).map_err(fail)
+        match self.call(pass, &bent).map_err(fail)? {
+            Value::Str(text) if text.len() > gotemplate::print::LONGEST => {
+                Err(fail("the text grew beyond 16 MiB and was stopped".into()))
+            }
+            value => Ok(value),
+        }
     }
 
     /// The function with the types of its arguments and of its value: `split string string → list of string`.

@@ -135,7 +135,7 @@ fn the_reference_in_the_templates_readme_is_the_table() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_question_is_asked_or_refused(words in proptest::collection::vec("[a-z.?=&@~|,/:_ -]{0,12}|\\PC{0,8}", 0..4)) {

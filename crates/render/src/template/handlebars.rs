@@ -1,7 +1,10 @@
 //! The Handlebars dialect. Strict: a name that does not exist is an error, never an empty string in a
 //! configuration file. Nothing is escaped: the text is no HTML.
 
-use super::{Draft, Template, TemplateError};
+use super::{
+    Draft, Template, TemplateError,
+    bounds::{self, Each, Text, Used},
+};
 use crate::{
     facts::Facts,
     functions::{self, ELSEWHERE, Function, Memo, Pass, Setting, from_json, to_json},
@@ -11,6 +14,7 @@ use ::handlebars::{
     BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy,
     Output, RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
 };
+use gotemplate::print::LONGEST;
 use serde_json::Value;
 use std::{
     path::Path,
@@ -25,6 +29,7 @@ pub(super) struct HandlebarsTemplate {
     /// The filling in progress: the library hands nothing of ours to a helper, so helpers share it.
     pass: Shared,
     memo: Mutex<Memo>,
+    used: Used,
 }
 
 type Shared = Arc<Mutex<Option<Pass>>>;
@@ -38,24 +43,31 @@ const ROOM: usize = 1_000_000;
 impl HandlebarsTemplate {
     pub(super) fn parse(path: &Path, text: &str, setting: Arc<Setting>) -> Result<Self, TemplateError> {
         let name = path.display().to_string();
-        let pass = Shared::default();
+        if let Some(line) = bounds::too_deep(text) {
+            let reason = "blocks or calls lie too deep in each other".to_owned();
+            return Err(TemplateError { name, line, column: 0, reason });
+        }
+        let (pass, used) = (Shared::default(), Used::default());
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         registry.register_escape_fn(::handlebars::no_escape);
         registry.register_helper("with", Box::new(With));
+        registry.register_helper("each", Box::new(Each(used.clone())));
         for name in functions::all().map(|function| function.signature.name) {
             if let Some(function) = functions::find(name, &setting) {
-                registry.register_helper(name, Box::new(Call { function, pass: Arc::clone(&pass) }));
+                let (pass, used) = (Arc::clone(&pass), used.clone());
+                registry.register_helper(name, Box::new(Call { function, pass, used }));
             }
         }
         for name in OF_THE_LANGUAGE {
-            registry.register_helper(name, Box::new(Builtin(name)));
+            registry.register_helper(name, Box::new(Builtin(name, used.clone())));
         }
         registry.register_template_string(&name, text).map_err(|error| {
             let (line, column) = error.pos().unwrap_or_default();
             TemplateError { name: name.clone(), line, column, reason: error.reason().to_string() }
         })?;
-        Ok(HandlebarsTemplate { name, registry, setting, pass, memo: Mutex::default() })
+        bounds::circle(&registry).map_err(|why| TemplateError::of(path, why))?;
+        Ok(HandlebarsTemplate { name, registry, setting, pass, memo: Mutex::default(), used })
     }
 }
 
@@ -66,10 +78,12 @@ impl Template for HandlebarsTemplate {
         let mut pass = Pass::new(Arc::clone(facts), Arc::clone(&self.setting), std::mem::take(&mut *memo));
         pass.trail.followed.clone_from(followed);
         *lock() = Some(pass);
-        let text = self.registry.render(&self.name, &Value::Null);
+        self.used.begin();
+        let mut text = Text::default();
+        let filled = self.registry.render_with_context_to_write(&self.name, &Context::null(), &mut text);
         let (asked, missing, warnings, trail, kept) = lock().take().map(Pass::end).unwrap_or_default();
         *memo = kept;
-        let text = text.map_err(|error| self.located(&error));
+        let text = filled.map(|()| text.into_string()).map_err(|error| self.located(&error));
         Draft { text, asked, missing, warnings, trail }
     }
 }
@@ -107,10 +121,11 @@ fn is_function(name: &str) -> bool {
 struct Call {
     function: &'static Function,
     pass: Shared,
+    used: Used,
 }
 
 /// A function of Go's template language as a Handlebars helper.
-struct Builtin(&'static str);
+struct Builtin(&'static str, Used);
 
 impl HelperDef for Builtin {
     fn call_inner<'reg: 'rc, 'rc>(
@@ -121,7 +136,12 @@ impl HelperDef for Builtin {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         let values: Vec<_> = helper.params().iter().map(|param| from_json(param.value())).collect();
+        self.1.step(values.iter().map(gotemplate::Value::weight_to_read).sum())?;
         let result = gotemplate::builtin(self.0, &values).unwrap_or_else(|| Err("is not there".into()));
+        if result.as_ref().is_ok_and(|value| value.as_str().is_some_and(|text| text.len() > LONGEST)) {
+            return Err(other(format!("{}: the text grew beyond 16 MiB and was stopped", self.0)));
+        }
+        self.1.step(result.as_ref().map_or(0, gotemplate::Value::weight))?;
         let value = result.and_then(|value| to_json(&value, &mut { ROOM }, 0));
         value.map(ScopedJson::Derived).map_err(|why| other(format!("{}: {why}", self.0)))
     }
@@ -158,10 +178,12 @@ impl HelperDef for Call {
         _: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
-        let arguments = helper.params().iter().map(|param| from_json(param.value())).collect();
+        let arguments: Vec<_> = helper.params().iter().map(|param| from_json(param.value())).collect();
+        self.used.step(arguments.iter().map(gotemplate::Value::weight_to_read).sum())?;
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(pass) = pass.as_mut() else { return Err(other("no template is being filled".into())) };
         let value = self.function.call_loosely(pass, arguments).map_err(|e| other(e.to_string()))?;
+        self.used.step(1 + value.weight())?;
         to_json(&value, &mut { ROOM }, 0).map(ScopedJson::Derived).map_err(other)
     }
 }

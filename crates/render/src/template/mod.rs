@@ -1,5 +1,8 @@
 //! A template is a function from facts to text, which also says what else it wants to know.
 
+mod bounds;
+#[cfg(test)]
+mod fuzz;
 mod gotemplate;
 mod handlebars;
 

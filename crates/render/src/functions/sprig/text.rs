@@ -190,7 +190,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "broken into lines of at most so many letters",
         ("{{ sprig_wrap 3 \"ab cd\" }}", "ab\ncd"),
-        |_, a| Ok(wrapped(text_at(a, 1), int_at(a, 0), "\n", false).into()),
+        |_, a| wrapped(text_at(a, 1), int_at(a, 0), "\n", false),
     ),
     row(
         "sprig_wrapWith",
@@ -198,7 +198,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "the same with another separator; words that are too long are broken",
         (r#"{{ sprig_wrapWith 2 "|" "abc" }}"#, "ab|c"),
-        |_, a| Ok(wrapped(text_at(a, 2), int_at(a, 0), text_at(a, 1), true).into()),
+        |_, a| wrapped(text_at(a, 2), int_at(a, 0), text_at(a, 1), true),
     ),
     row(
         "sprig_contains",
@@ -552,8 +552,11 @@ fn shuffled(text: &str) -> String {
     letters.into_iter().collect()
 }
 
-fn wrapped(text: &str, width: i64, separator: &str, breaks: bool) -> String {
+fn wrapped(text: &str, width: i64, separator: &str, breaks: bool) -> Result<Value, String> {
     let width = usize::try_from(width).unwrap_or(0).max(1);
+    if text.len() + (text.len() / width).saturating_mul(separator.len()) > LONGEST {
+        return Err("the text grew beyond 16 MiB and was stopped".into());
+    }
     let letters: Vec<char> = text.chars().collect();
     let (mut out, mut at) = (String::new(), 0);
     while letters.len() - at > width {
@@ -581,7 +584,7 @@ fn wrapped(text: &str, width: i64, separator: &str, breaks: bool) -> String {
         at = stop + 1;
     }
     out.extend(&letters[at..]);
-    out
+    Ok(out.into())
 }
 
 fn each(arguments: &[Value], change: impl Fn(&str) -> String) -> String {
