@@ -8,8 +8,8 @@ use crate::haproxy::{
 };
 use std::collections::BTreeMap;
 
-/// Chooses the ids of `added` servers of a backend, by name; a server without an entry gets the next free one. Fails
-/// where what runs cannot come to serve as a fresh start would.
+/// Chooses the ids of `added` servers of a backend, by name; a server without an entry gets one from HAProxy. Fails where
+/// what runs cannot come to serve as a fresh start would.
 pub(super) fn ids(
     next: &Proxy,
     added: &[&Server],
@@ -20,13 +20,21 @@ pub(super) fn ids(
     match next.algorithm {
         _ if matter || own || next.sticks || next.algorithm == Algorithm::Ring => exact(next, running),
         Algorithm::First => rising(next, running),
-        // Without an id of its own HAProxy before 3.0 puts it into the ring at the wrong place (haproxy#3413).
-        Algorithm::Random => {
-            let free = running.ids(&next.name).last().copied().unwrap_or_default() + 1;
-            Ok(added.iter().map(|server| server.name.clone()).zip(free..).collect())
-        }
-        Algorithm::Even | Algorithm::Static | Algorithm::Ring => Ok(BTreeMap::new()),
+        // Servers that only HAProxy reads have ids that only HAProxy knows.
+        Algorithm::Even if !next.whole => Ok(BTreeMap::new()),
+        Algorithm::Even | Algorithm::Random => Ok(any(next, added, running)),
+        Algorithm::Static | Algorithm::Ring => Ok(BTreeMap::new()),
     }
+}
+
+/// Any id will do. It is given, since HAProxy would look through all taken ones for each server (a thousand take twice as
+/// long then), and before 3.0 would give one without an id a wrong place under `balance random` (haproxy#3413).
+fn any(next: &Proxy, added: &[&Server], running: &Running) -> BTreeMap<String, u32> {
+    let taken = running.ids(&next.name);
+    let mut free = (1..).filter(|id| !taken.contains(id));
+    // One that left, and is not tidied away yet, comes back as what it was.
+    let mut id = |name: &str| known(next, running, name).or_else(|| free.next());
+    added.iter().filter_map(|server| Some((server.name.clone(), id(&server.name)?))).collect()
 }
 
 fn known(next: &Proxy, running: &Running, name: &str) -> Option<u32> {

@@ -37,18 +37,23 @@ fn a_change_of_servers_is_steered() {
         (
             "  server a 10.0.0.1:1\n",
             "  server z 10.0.0.9:1 weight 3\n",
-            "add server b/z 10.0.0.9:1 weight 3; set server b/z state ready; set server b/a state maint; del server b/a",
+            "add server b/z 10.0.0.9:1 weight 3 id 2; set server b/z state ready; set server b/a state maint; del server b/a",
         ),
         (
             &format!("{CUTS}  server a 10.0.0.1:1\n"),
             &format!("{CUTS}  server z 10.0.0.9:1 maxconn 7\n"),
-            "add server b/z 10.0.0.9:1 check on-marked-down shutdown-sessions maxconn 7; enable health b/z; \
+            "add server b/z 10.0.0.9:1 check on-marked-down shutdown-sessions maxconn 7 id 2; enable health b/z; \
              set server b/a state maint; set server b/z state ready; shutdown sessions server b/a; del server b/a",
         ),
         (
             &format!("{CUTS}  server a 10.0.0.1:1\n"),
             &format!("{CUTS}  server a 10.0.0.9:1\n"),
             "set server b/a addr 10.0.0.9 port 1; set server b/a health up; shutdown sessions server b/a",
+        ),
+        (
+            "  server-template t 1-2 h:1\n",
+            "  server-template t 1-2 h:1\n  server z 10.0.0.9:1\n",
+            "add server b/z 10.0.0.9:1; set server b/z state ready",
         ),
         (
             "  balance first\n  server a 10.0.0.1:1\n",
@@ -177,7 +182,7 @@ fn what_cannot_be_steered_is_a_reload_with_its_reason() {
             version,
         ))
     };
-    assert_eq!(add("3.0.11"), "add server b/a 10.0.0.1:1 cookie x; set server b/a state ready");
+    assert_eq!(add("3.0.11"), "add server b/a 10.0.0.1:1 cookie x id 1; set server b/a state ready");
     assert_eq!(
         told(&decide("backend b\n", "backend b\n  server a 10.0.0.1:1\n", "2.4.9")),
         "reload: HAProxy 2.4.9 cannot add server b/a at 10.0.0.1:1; 2.6 was the first that can"
@@ -302,13 +307,13 @@ fn a_server_that_still_runs_makes_room_for_its_name() {
     let can = capabilities("2.6.12").unwrap();
     assert_eq!(
         told(&verdict(&live, &next, &running, &can)),
-        "del server b/a; add server b/a 10.0.0.2:1; set server b/a state ready"
+        "del server b/a; add server b/a 10.0.0.2:1 id 1; set server b/a state ready"
     );
     // Repaired by the way: what live and next say alike, and HAProxy does not run.
     running = Running::default();
     assert_eq!(
         told(&verdict(&next, &next, &running, &can)),
-        "add server b/a 10.0.0.2:1; set server b/a state ready"
+        "add server b/a 10.0.0.2:1 id 1; set server b/a state ready"
     );
 }
 
@@ -366,7 +371,11 @@ fn drift_is_named_and_repaired() {
             "server b/x runs and is not in the configuration",
             "set server b/x state maint; del server b/x",
         ),
-        (less, "server b/c does not run", "add server b/c 10.0.0.3:1 weight 5; set server b/c state ready"),
+        (
+            less,
+            "server b/c does not run",
+            "add server b/c 10.0.0.3:1 weight 5 id 2; set server b/c state ready",
+        ),
     ] {
         let found = drift(&running, &want, &can);
         let said: Vec<_> = found.iter().map(|drift| drift.what.as_str()).collect();
