@@ -5,7 +5,7 @@
 //! cannot wait; `keeper` is the loop of one template, `gate` what its texts have to pass, `fleet` the HAProxies that
 //! read its file, each led by `follow`; `exec` supervises a program that reads the files, `environment` says what it
 //! may see, `report` tells what becomes of it all, `status` and `services` say it to programs, `page` to people. `diff`
-//! explains what would be done, and does nothing.
+//! explains what would be done, and does nothing; `rehearsal` tries templates over recorded answers.
 
 pub mod again;
 pub mod apply;
@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod page;
 pub mod questions;
 pub mod quiet;
+pub mod rehearsal;
 mod reload;
 pub mod report;
 mod run;

@@ -76,7 +76,8 @@ pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded
     mistakes.into_result(Loaded { config, warnings, templates })
 }
 
-fn parse(
+/// Reads and parses a template.
+pub(crate) fn parse(
     template: &TemplateConfig,
     env: &Arc<Environment>,
     machine: &Arc<Machine>,
@@ -98,7 +99,7 @@ fn parse(
 }
 
 /// The environment as templates may see it.
-fn without_secrets(mut env: Environment) -> Environment {
+pub(crate) fn without_secrets(mut env: Environment) -> Environment {
     daemon::child::SECRETS.iter().for_each(|name| _ = env.remove(*name));
     env
 }

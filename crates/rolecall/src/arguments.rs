@@ -289,6 +289,15 @@ pub fn two_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString
 pub enum Instead {
     /// Explains for two HAProxy configurations what would be done and why, and does nothing
     Diff(Diff),
+    /// Tries templates over recorded answers of Consul, and compares the texts with those expected
+    Test {
+        /// Folder with cases (files named case.json or templates.json, deeper folders too), or such a file
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Write the files that the cases name as expected_file anew, in place of comparing; read what changed
+        #[arg(long)]
+        write: bool,
+    },
     /// Tells what template functions there are, or what one of them gives
     Functions {
         /// A function's name

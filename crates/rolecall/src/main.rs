@@ -5,6 +5,7 @@ mod doctor;
 mod epoch;
 mod orders;
 mod status;
+mod templates;
 
 use arguments::{Arguments, Common, Diff, Failover, Instead, Program, Register, two_dashes};
 use clap::Parser;
@@ -39,7 +40,10 @@ fn main() -> ExitCode {
         Program::Register(Register { common, .. }) => register(&common, &env),
         Program::Render(arguments::Render { instead: Some(Instead::Diff(what)), .. }) => diff(what),
         Program::Render(arguments::Render { instead: Some(Instead::Functions { name }), .. }) => {
-            functions(name.as_deref())
+            templates::functions(name.as_deref())
+        }
+        Program::Render(arguments::Render { instead: Some(Instead::Test { paths, write }), .. }) => {
+            templates::test(&paths, write)
         }
         Program::Render(flags) => render(&flags, env),
         Program::Failover(order) => failover(&order, &env),
@@ -96,19 +100,6 @@ fn render(arguments: &arguments::Render, env: Environment) -> Exit {
     };
     let anew = move || render::load(&paths, env.clone(), &flags);
     daemon::run_with(manners, |leaving| render::run(loaded, anew, systemd, leaving))
-}
-
-fn functions(name: Option<&str>) -> Exit {
-    match render::functions::reference(name) {
-        Some(text) => {
-            print!("{text}");
-            Exit::Done
-        }
-        None => {
-            eprintln!("there is no function of that name; `rolecall render functions` lists all");
-            Exit::Usage
-        }
-    }
 }
 
 fn diff(what: Diff) -> Exit {
