@@ -7,12 +7,9 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use tests::Outcome;
+use tests::{Outcome, replay::Replay};
 
-use crate::{
-    Verdict,
-    consul::{Answer, Consul, Request, decoded},
-};
+use crate::Verdict;
 
 /// Settings of a case that are settings of the template block too.
 const SETTINGS: [&str; 5] =
@@ -23,8 +20,7 @@ pub fn replay(binary: &Path, case: &Value) -> Outcome<Verdict> {
     if case["blackbox"] == "not run" {
         return Ok(Verdict::NotReplayed);
     }
-    let answers = case["data"].clone();
-    let consul = Consul::start(move |request| answer(&answers, request))?;
+    let consul = Replay::of(case["data"].clone())?;
     let directory = tempfile::tempdir()?;
     let destination = directory.path().join("out");
     let mut template = Map::new();
@@ -115,22 +111,4 @@ fn error(case: &Value, success: bool, said: &str) -> Verdict {
             .replace("\\\"", "\"")
             .contains(first.split_once(": ").map_or(first, |(_, words)| words)),
     }
-}
-
-/// The recorded answer to a request; what was not recorded does not exist.
-fn answer(data: &Value, request: &Request) -> Answer {
-    let recorded = data.as_array().into_iter().flatten();
-    let recorded = recorded.flat_map(|entry| entry["consul_http"].as_array().cloned().unwrap_or_default());
-    for http in recorded {
-        let same_path = http["path"].as_str().is_some_and(|path| decoded(path) == decoded(&request.path));
-        let ours =
-            request.query.iter().filter(|(key, _)| !["stale", "wait", "index"].contains(&key.as_str()));
-        let ours: Map<String, Value> = ours.map(|(key, value)| (key.clone(), json!(value))).collect();
-        let theirs = http["query"].as_object().cloned().unwrap_or_default();
-        if same_path && ours == theirs {
-            let status = http["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
-            return (status, http["body"].to_string());
-        }
-    }
-    (404, String::new())
 }

@@ -1,7 +1,6 @@
 //! `scripts/conformance`: recorded cases of consul-template, replayed through the binary.
 
 mod cases;
-mod consul;
 mod wire;
 
 use std::{collections::BTreeMap, env, fs, path::Path, process::ExitCode};

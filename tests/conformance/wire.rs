@@ -9,16 +9,16 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tests::Outcome;
-
-use crate::{
-    Verdict,
-    consul::{Answer, Consul, Request},
+use tests::{
+    Outcome,
+    replay::{Answer, Replay, Request},
 };
+
+use crate::Verdict;
 
 /// Replays a case.
 pub fn replay(binary: &Path, case: &Value) -> Outcome<Verdict> {
-    let consul = Consul::start(answer)?;
+    let consul = Replay::start(answer)?;
     let directory = tempfile::tempdir()?;
     let call = case["call"].as_str().unwrap_or_default();
     let config = json!({

@@ -1,4 +1,4 @@
-//! A Consul on loopback that says what a case says, and remembers what it was asked.
+//! A Consul on loopback that says what was recorded, or what a function says, and remembers what it was asked.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,9 @@ use std::{
     thread,
 };
 
-use tests::Outcome;
+use serde_json::{Map, Value, json};
+
+use crate::Outcome;
 
 /// A request: its path as it came, and its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,15 +25,16 @@ pub struct Request {
 pub type Answer = (u16, String);
 
 /// The server; it ends with the process, its connections when the asker's end.
-pub struct Consul {
+#[derive(Debug)]
+pub struct Replay {
     /// Where it listens.
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<Request>>>,
 }
 
-impl Consul {
+impl Replay {
     /// Answers by this function; a request that carries an index is held for ever.
-    pub fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Outcome<Consul> {
+    pub fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Outcome<Replay> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let asked = Arc::new(Mutex::new(vec![]));
@@ -42,7 +45,12 @@ impl Consul {
                 thread::spawn(move || serve(&stream, &*answer, &log));
             }
         });
-        Ok(Consul { address, asked })
+        Ok(Replay { address, asked })
+    }
+
+    /// Answers with what the `data` of a case holds; what was not recorded does not exist.
+    pub fn of(data: Value) -> Outcome<Replay> {
+        Replay::start(move |request| recorded(&data, request))
     }
 
     /// What it was asked so far.
@@ -100,4 +108,22 @@ pub fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The recorded answer to a request; what was not recorded does not exist.
+fn recorded(data: &Value, request: &Request) -> Answer {
+    let all = data.as_array().into_iter().flatten();
+    let all = all.flat_map(|entry| entry["consul_http"].as_array().cloned().unwrap_or_default());
+    for http in all {
+        let same_path = http["path"].as_str().is_some_and(|path| decoded(path) == decoded(&request.path));
+        let ours =
+            request.query.iter().filter(|(key, _)| !["stale", "wait", "index"].contains(&key.as_str()));
+        let ours: Map<String, Value> = ours.map(|(key, value)| (key.clone(), json!(value))).collect();
+        let theirs = http["query"].as_object().cloned().unwrap_or_default();
+        if same_path && ours == theirs {
+            let status = http["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
+            return (status, http["body"].to_string());
+        }
+    }
+    (404, String::new())
 }

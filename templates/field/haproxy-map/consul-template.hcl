@@ -1,0 +1,19 @@
+consul {
+  address = "127.0.0.1:8500"
+
+  retry {
+    enabled  = true
+    attempts = 12
+    backoff  = "250ms"
+  }
+}
+
+log_level = "warn"
+
+template {
+  source      = "hosts.map.ctmpl"
+  destination = "/etc/haproxy/maps/hosts.map"
+  perms       = 0644
+  command     = "systemctl reload haproxy"
+  backup      = true
+}

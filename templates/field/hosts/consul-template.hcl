@@ -1,0 +1,18 @@
+consul {
+  address = "127.0.0.1:8500"
+
+  retry {
+    enabled  = true
+    attempts = 12
+    backoff  = "250ms"
+  }
+}
+
+log_level = "warn"
+
+template {
+  source      = "hosts.ctmpl"
+  destination = "/etc/hosts"
+  perms       = 0644
+  command     = "true"
+}
