@@ -1,22 +1,25 @@
 //! Asks the catalog on purpose. A watch tells what changed; that nothing did, of late, only a question tells.
 
 use crate::role::Belief;
-use consul::{Client, Instance};
+use consul::{ClientError, Instance};
 use std::time::Duration;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
 };
 
-/// As long as a Sentinel may take: a catalog that takes longer is out of reach, and no crown waits for it.
+/// As long as a Sentinel may take: a catalog that takes longer is out of reach, and no crown waits for it. One that
+/// refuses at once is tried again until then.
 const LIMIT: Duration = Duration::from_millis(500);
+/// Until one that refused is asked again within that time.
+const SOON: Duration = Duration::from_millis(50);
 /// Until one that was out of reach is asked again, while an answer is wanted.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the catalog had when it was asked on purpose.
 #[derive(Clone, Debug, Default)]
 pub struct Count {
-    /// When it was asked last, whether it answered or not.
+    /// When it was asked last, whether it answered within the limit or not.
     pub asked: Option<Instant>,
     /// The rows of its last answer.
     pub rows: Vec<Instance>,
@@ -31,9 +34,8 @@ impl Count {
 }
 
 /// Asks at the start, and again whenever the belief doubts what was said before; until the belief's sender is gone.
-pub async fn recount(
-    client: &Client,
-    service: &str,
+pub async fn recount<Asking: Future<Output = Result<Vec<Instance>, ClientError>>>(
+    ask: impl Fn() -> Asking,
     mut belief: watch::Receiver<Belief>,
     count: &watch::Sender<Count>,
 ) {
@@ -46,7 +48,7 @@ pub async fn recount(
             continue;
         }
         let asked = Instant::now();
-        let answer = timeout(LIMIT, client.instances(service)).await.ok().and_then(Result::ok);
+        let answer = timeout(LIMIT, insist(&ask)).await.ok();
         let answered = answer.is_some();
         count.send_modify(|count| {
             count.asked = Some(asked);
@@ -55,5 +57,57 @@ pub async fn recount(
         if !answered {
             sleep(AGAIN).await;
         }
+    }
+}
+
+/// Asks until there is an answer: a refusal says nothing of who is master.
+async fn insist<Asking: Future<Output = Result<Vec<Instance>, ClientError>>>(
+    ask: &impl Fn() -> Asking,
+) -> Vec<Instance> {
+    loop {
+        if let Ok(rows) = ask().await {
+            return rows;
+        }
+        sleep(SOON).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    /// Refuses so often, then answers; gives back when that counted as asked, after the start.
+    async fn counted(refusals: usize) -> (Duration, usize) {
+        let tries = Arc::new(AtomicUsize::new(0));
+        let ask = {
+            let tries = Arc::clone(&tries);
+            move || {
+                let refused = ClientError::Refused {
+                    status: 500,
+                    asked: "GET x".into(),
+                    said: "No cluster leader".into(),
+                };
+                let refuses = tries.fetch_add(1, Ordering::Relaxed) < refusals;
+                std::future::ready(if refuses { Err(refused) } else { Ok(vec![]) })
+            }
+        };
+        let (_belief, believed) = watch::channel(Belief::new(false));
+        let (count, mut seen) = watch::channel(Count::default());
+        let start = Instant::now();
+        tokio::spawn(async move { recount(ask, believed, &count).await });
+        seen.wait_for(|count| count.asked.is_some()).await.unwrap();
+        (start.elapsed(), tries.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_refuses_at_once_has_not_been_asked() {
+        assert_eq!(counted(0).await, (Duration::ZERO, 1));
+        assert_eq!(counted(2).await, (2 * SOON, 3), "it is asked again, and that answer counts");
+        let (after, tries) = counted(usize::MAX).await;
+        assert!(after >= LIMIT && tries > 5, "no crown waits for ever: {after:?}, {tries} tries");
     }
 }

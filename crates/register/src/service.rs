@@ -351,7 +351,8 @@ impl Service {
                 pointer::keep(&self.client, key, me, belief, heard.clone(), trouble).await;
             }
         };
-        let counting = recount(&self.client, &me.service, self.outlook.belief.subscribe(), &self.count);
+        let asking_catalog = || self.client.instances(&me.service);
+        let counting = recount(asking_catalog, self.outlook.belief.subscribe(), &self.count);
         tokio::join!(asking, counting, clearing, reading, policing, pointing, self.hold(&me.id));
         std::future::pending().await
     }
