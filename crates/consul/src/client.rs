@@ -34,6 +34,12 @@ pub struct Client {
     seats: Seats,
 }
 
+/// How many questions are held open at once within so many connections; the others are asked in turn.
+#[must_use]
+pub fn held_at_once(connections: usize) -> usize {
+    crate::seats::held(connections)
+}
+
 /// A good answer to a [`Query`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {

@@ -39,11 +39,17 @@ pub struct Claim {
     rested: Instant,
 }
 
+/// How many may be held open of so many connections.
+#[must_use]
+pub fn held(connections: usize) -> usize {
+    connections.saturating_sub(TURNS)
+}
+
 impl Seats {
     /// For so many connections in all.
     #[must_use]
     pub fn new(connections: usize) -> Seats {
-        let table = Table { seats: connections.saturating_sub(TURNS), ..Table::default() };
+        let table = Table { seats: held(connections), ..Table::default() };
         Seats { table: Arc::new(Mutex::new(table)), turns: Arc::new(Semaphore::new(TURNS)) }
     }
 

@@ -10,6 +10,7 @@ use crate::{
     types::{IntKind, Type, UintKind},
     value::{Key, Value},
 };
+use std::sync::Arc;
 
 /// How many pieces of a template may be looked at in one filling.
 const STEPS: u64 = 10_000_000;
@@ -21,6 +22,8 @@ const ITEMS: usize = 1_000_000;
 /// Why a template could not be filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// The file, when it is one of the partials.
+    pub file: Option<Arc<str>>,
     /// Line, from 1; 0 when it concerns no line.
     pub line: usize,
     /// Bytes in the line before it, as Go counts.
@@ -92,17 +95,20 @@ impl<'t> State<'t, '_> {
     fn fail<T>(&self, why: impl AsRef<str>) -> Done<T> {
         let why = why.as_ref();
         let (at, context) = match self.at {
-            At::Nothing => return Err(Failure { line: 0, column: 0, what: why.to_owned(), certain: false }),
+            At::Nothing => {
+                return Err(Failure { file: None, line: 0, column: 0, what: why.to_owned(), certain: false });
+            }
             At::Action(pipe) => (pipe.at, format!("{{{{{pipe}}}}}")),
             At::Pipe(pipe) => (pipe.at, pipe.to_string()),
             At::Command(command) => (command.at, command.to_string()),
             At::Word(word) => (word.at, word.to_string()),
             At::Call(call) => (call.at, call.to_string()),
         };
-        let before = &self.trees.text[..at];
+        let (file, line, column) = self.trees.place(&self.name, at);
         Err(Failure {
-            line: 1 + before.matches('\n').count(),
-            column: before.len() - before.rfind('\n').map_or(0, |newline| newline + 1),
+            file,
+            line,
+            column,
             what: format!("executing {} at <{context}>: {why}", quote(&self.name, false)),
             certain: false,
         })

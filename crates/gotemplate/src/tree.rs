@@ -3,11 +3,37 @@
 use crate::{host::Signature, value::Value};
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// All templates of one file.
+/// All templates of one file, and of those that it may use.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
     pub(crate) text: Arc<str>,
     pub(crate) named: BTreeMap<String, Arc<[Node]>>,
+    /// Those of other files: each file's name and text.
+    pub(crate) foreign: BTreeMap<String, (Arc<str>, Arc<str>)>,
+}
+
+impl Trees {
+    /// Takes in the templates of another file; where both have a name, this one's is kept.
+    pub(crate) fn take(&mut self, file: &str, other: Trees) {
+        let source = (Arc::from(file), other.text);
+        for (name, nodes) in other.named {
+            if !self.named.contains_key(&name) {
+                self.foreign.insert(name.clone(), source.clone());
+                self.named.insert(name, nodes);
+            }
+        }
+    }
+
+    /// The file (none for the one at hand), line from 1, and bytes in the line before it, of something in a template.
+    pub(crate) fn place(&self, name: &str, at: usize) -> (Option<Arc<str>>, usize, usize) {
+        let (file, text) = match self.foreign.get(name) {
+            Some((file, text)) => (Some(Arc::clone(file)), text),
+            None => (None, &self.text),
+        };
+        let before = &text[..at.min(text.len())];
+        let line = 1 + before.matches('\n').count();
+        (file, line, before.len() - before.rfind('\n').map_or(0, |newline| newline + 1))
+    }
 }
 
 /// Something that is written out or decides what is.

@@ -21,7 +21,7 @@ impl Host for Nobody {
 }
 
 fn render(text: &str) -> Result<String, String> {
-    let template = Template::parse(text, ("", ""), Options::default(), &|_| None).map_err(|e| e.what)?;
+    let template = Template::parse(text, ("", ""), Options::default(), &|_| None, &[]).map_err(|e| e.what)?;
     template.render(&mut Nobody).map_err(|e| e.what)
 }
 

@@ -4,7 +4,7 @@
 use crate::{
     again::Pause,
     command::{AfterWrite, CommandError},
-    files::{Destination, FileError, Staged},
+    files::{Destination, FileError, Folder, Laid, Staged, StagedFiles},
     haproxy::check::{CheckError, check},
 };
 use daemon::clock::unix_millis;
@@ -13,8 +13,10 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 /// A file, and what is done about it besides telling an HAProxy.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The file.
+    /// The file, or the folder of several.
     pub destination: Destination,
+    /// The folder, where the text is several files.
+    pub folder: Option<Folder>,
     /// The programs of the HAProxies that read it: each checks a text before it is put in place.
     pub checks: BTreeSet<PathBuf>,
     /// A command to run after each change.
@@ -153,6 +155,8 @@ pub enum Prepared {
     Unfinished,
     /// It lies beside the file, and was checked.
     Staged(Staged),
+    /// Several lie beside their places, or are to be removed.
+    Several(Box<StagedFiles>),
 }
 
 /// How a file came to its place.
@@ -169,6 +173,16 @@ pub enum Placed {
 impl Target {
     /// Compares, stages and checks `text`. May be dropped at any moment: nothing was touched, nothing is left.
     pub async fn prepare(&self, text: &str, marks: &mut Marks) -> Result<Prepared, Trouble> {
+        if let Some(folder) = &self.folder {
+            return Ok(match folder.lay(text)? {
+                Laid::Unchanged => Prepared::Unchanged,
+                Laid::Unfinished => Prepared::Unfinished,
+                Laid::Staged(several) => {
+                    marks.staged = Some(unix_millis());
+                    Prepared::Several(several)
+                }
+            });
+        }
         let present = self.destination.read()?;
         if present.as_deref() == Some(text.as_bytes()) {
             if self.destination.repair()? {
@@ -198,6 +212,11 @@ impl Target {
                 marks.renamed = Some(unix_millis());
                 Placed::Now
             }
+            Prepared::Several(several) => {
+                several.swap()?;
+                marks.renamed = Some(unix_millis());
+                Placed::Now
+            }
         })
     }
 
@@ -210,7 +229,10 @@ impl Target {
             Some(command) => command.run().await,
             None => Ok(()),
         };
-        self.destination.settle()?;
+        match &self.folder {
+            Some(folder) => folder.settle()?,
+            None => self.destination.settle()?,
+        }
         ran?;
         marks.applied = Some(unix_millis());
         Ok(Done::Written)

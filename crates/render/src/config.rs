@@ -15,7 +15,7 @@ pub use process::ProcessConfig;
 use crate::{
     command::AfterWrite,
     exec::Program,
-    files::Destination,
+    files::{Destination, Gone},
     quiet::Patience,
     template::{Dialect, Language},
 };
@@ -61,8 +61,12 @@ pub struct TemplateConfig {
     pub sandbox: Option<String>,
     /// Whether its `plugin` function may run programs.
     pub plugins: bool,
-    /// Where its text goes.
+    /// Where its text goes: a file, or the folder of several.
     pub destination: Destination,
+    /// Whether it is a folder, and what becomes of files whose names are gone.
+    pub many: Option<Gone>,
+    /// The folder of the templates that it may use.
+    pub partials: Option<PathBuf>,
     /// How long a burst of changes is waited out.
     pub wait: Patience,
     /// A command to run after each change.
@@ -71,11 +75,14 @@ pub struct TemplateConfig {
     pub haproxies: Vec<HaproxyConfig>,
     /// Whether its failure to be filled ends the process.
     pub error_fatal: bool,
+    /// Whether it is recorded which of its calls asks what; only for those who explain it.
+    pub records: bool,
 }
 
 /// What templates have that say nothing of their own.
 struct Defaults<'a> {
     wait: Patience,
+    partials: Option<PathBuf>,
     delimiters: [Option<String>; 2],
     error_fatal: bool,
     /// Says it for all templates, whatever they say.
@@ -122,6 +129,7 @@ impl RenderConfig {
         let by_flag = top.place_of("template_error_fatal").file().starts_with("--");
         let defaults = Defaults {
             wait,
+            partials: partials(&mut top, mistakes),
             delimiters: spelling::delimiters(&mut top, mistakes),
             error_fatal: fatal.unwrap_or(process.exit_on_error),
             forced: fatal.filter(|_| by_flag),
@@ -145,13 +153,8 @@ impl RenderConfig {
                 mistakes,
             );
         }
-        // Two readers of one file would each take the other's unfinished work for their own.
-        for (n, template) in templates.iter().enumerate() {
-            let path = template.destination.path();
-            if templates[..n].iter().any(|other| other.destination.path() == path) {
-                let why = format!("two templates write to {}", path.display());
-                top.mistake("template.destination", why, mistakes);
-            }
+        for why in contested(&templates) {
+            top.mistake("template.destination", why, mistakes);
         }
         let max_stale = top.duration("max_stale", mistakes).unwrap_or(MAX_STALE);
         let once = top.bool("once", mistakes).unwrap_or_default();
@@ -186,7 +189,8 @@ impl TemplateConfig {
     fn read(mut section: Section, defaults: &Defaults<'_>, mistakes: &mut Mistakes) -> Option<Self> {
         let contents = section.string("contents", mistakes).filter(|text| !text.is_empty());
         let source = section.string("source", mistakes).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let destination = writing::destination(&mut section, mistakes);
+        let (destination, many) = writing::destination(&mut section, mistakes);
+        let partials = partials(&mut section, mistakes).or(defaults.partials.clone());
         let wait = patience(&mut section, defaults.wait, mistakes);
         let command = exec::command(&mut section, defaults.env, mistakes);
         let haproxies = haproxy::read(&mut section, defaults.env, mistakes);
@@ -202,6 +206,10 @@ impl TemplateConfig {
         let plugins = section.bool("plugins", mistakes).unwrap_or_default();
         let source = source.or_else(|| contents.as_ref().map(|_| "contents".into()));
         let error_fatal = section.bool("error_fatal", mistakes).unwrap_or(defaults.error_fatal);
+        if many.is_some() && !haproxies.is_empty() {
+            let why = "HAProxy reads one file here: give its configuration a template {} block of its own, with destination";
+            section.mistake("haproxy", why, mistakes);
+        }
         if command.is_some() && !haproxies.is_empty() {
             section.mistake(
                 "command",
@@ -218,10 +226,13 @@ impl TemplateConfig {
             sandbox,
             plugins,
             destination: destination?,
+            many,
+            partials,
             wait,
             command,
             haproxies,
             error_fatal: defaults.forced.unwrap_or(error_fatal),
+            records: false,
         })
     }
 
@@ -249,7 +260,10 @@ impl TemplateConfig {
             "function_denylist": self.denied,
             "sandbox_path": self.sandbox,
             "plugins": self.plugins,
-            "destination": self.destination.path(),
+            "partials": self.partials,
+            "destination": self.many.is_none().then(|| self.destination.path()),
+            "directory": self.many.map(|_| self.destination.path()),
+            "on_gone": self.many.map(|gone| if gone == Gone::Kept { "keep" } else { "remove" }),
             "perms": self.destination.perms().map(|mode| format!("{mode:04o}")),
             "create_dest_dirs": self.destination.creates_folders(),
             "user": self.destination.owner().user,
@@ -263,6 +277,33 @@ impl TemplateConfig {
             "haproxy": self.haproxies.iter().map(HaproxyConfig::show).collect::<Vec<_>>(),
         })
     }
+}
+
+/// Two writers of one file would each take the other's unfinished work for their own.
+fn contested(templates: &[TemplateConfig]) -> Vec<String> {
+    let mut found = vec![];
+    for (n, template) in templates.iter().enumerate() {
+        let path = template.destination.path();
+        let others = || templates.iter().enumerate().filter(|(other, _)| *other != n);
+        if templates[..n].iter().any(|other| other.destination.path() == path) {
+            found.push(format!("two templates write to {}", path.display()));
+        } else if template.many.is_some()
+            && let Some((_, other)) = others().find(|(_, other)| other.destination.path().starts_with(path))
+        {
+            let (path, other) = (path.display(), other.destination.path().display());
+            found.push(format!("{other} lies in {path}, which is the directory of another template"));
+        }
+    }
+    found
+}
+
+/// The folder of partials, by either of its names.
+fn partials(section: &mut Section, mistakes: &mut Mistakes) -> Option<PathBuf> {
+    let (name, other) = (section.string("partials", mistakes), section.string("templates", mistakes));
+    if name.is_some() && other.is_some() {
+        section.mistake("templates", "is another name of partials: give one of them", mistakes);
+    }
+    name.or(other).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// `wait { min  max }`, or consul-template's `wait = "MIN[:MAX]"`.
@@ -336,6 +377,7 @@ fn dialect(
         right: section.string("right_delimiter", mistakes).or(right.clone()).unwrap_or_default(),
         missing_is_error: section.bool("error_on_missing_key", mistakes).unwrap_or_default(),
         strict: section.bool("strict", mistakes).unwrap_or_default(),
+        partials: vec![],
     }
 }
 

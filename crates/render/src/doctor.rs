@@ -55,7 +55,8 @@ fn rights(query: &Query) -> Vec<Right> {
 
 fn folder(template: &TemplateConfig) -> Finding {
     let path = template.destination.path();
-    let (what, folder) = (format!("destination {}", path.display()), path.parent().unwrap_or(Path::new(".")));
+    let what = format!("destination {}", path.display());
+    let folder = if template.many.is_some() { path } else { path.parent().unwrap_or(Path::new(".")) };
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if !folder.exists() && template.destination.creates_folders() {
         return Finding::ok(what, "its folder will be made");

@@ -7,8 +7,10 @@
 //! what it certainly used last.
 
 mod beside;
+mod folder;
 mod owner;
 
+pub use folder::{Folder, Gone, Laid, StagedFiles};
 pub use owner::Owner;
 
 use beside::{back_up, folder, keep, keep_owner, previous, put_back, replace, staged, sweep};

@@ -8,6 +8,7 @@ use crate::{
     follow::{Follower, Landed, Placing, Wish},
     gate::{Gate, Passed},
     ledger::{Followed, Ledger},
+    parts,
     questions::Asks,
     quiet::{Patience, Quiet},
     report::Report,
@@ -19,6 +20,7 @@ use daemon::{clock::unix_millis, exit::Exit, ready::Awaited, shutdown::Leaving};
 use std::{
     collections::BTreeSet,
     io::{self, Write},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -447,8 +449,13 @@ impl Keeper {
             return Some(Exit::Done);
         }
         let mut out = io::stdout().lock();
-        let path = self.target.destination.path().display();
-        let printed = write!(out, "> {path}\n{text}").and_then(|()| out.flush());
+        let path = self.target.destination.path();
+        let files = match self.target.folder {
+            Some(_) => parts::split(&text).into_iter().map(|(name, text)| (path.join(name), text)).collect(),
+            None => vec![(path.to_owned(), text.as_str())],
+        };
+        let each = |(path, text): &(PathBuf, &str)| write!(out, "> {}\n{text}", path.display());
+        let printed = files.iter().try_for_each(each).and_then(|()| out.flush());
         if let Err(error) = printed.as_ref().map_err(io::Error::kind)
             && error != io::ErrorKind::BrokenPipe
         {

@@ -1,11 +1,12 @@
 //! Keeps a file, and the HAProxy that reads it, true to what Consul says.
 //!
-//! `questions` hears, `template` fills (with `functions`, from `facts`), `quiet` and `again` say when to
+//! `questions` hears, `template` fills (with `functions`, from `facts`; `parts` cuts a text that is several files), `quiet` and `again` say when to
 //! act, `apply` brings a text into use over `files`, `command` and `haproxy`, `steer` goes ahead of it where clients
 //! cannot wait; `keeper` is the loop of one template, `gate` what its texts have to pass, `fleet` the HAProxies that
 //! read its file, each led by `follow`; `exec` supervises a program that reads the files, `environment` says what it
 //! may see, `report` tells what becomes of it all, `status` and `services` say it to programs, `page` to people. `diff`
-//! explains what would be done, and does nothing; `rehearsal` tries templates over recorded answers.
+//! explains what would be done, and does nothing; `rehearsal` tries templates over recorded
+//! answers, `explain` tells what they cost Consul, `migrate` says those of consul-template in Handlebars.
 
 pub mod again;
 pub mod apply;
@@ -15,6 +16,7 @@ pub mod diff;
 pub mod doctor;
 pub mod environment;
 pub mod exec;
+pub mod explain;
 pub mod facts;
 pub mod files;
 pub mod fleet;
@@ -26,7 +28,10 @@ pub mod keeper;
 pub mod ledger;
 mod machine;
 pub mod metrics;
+pub mod migrate;
 pub mod page;
+mod partials;
+mod parts;
 pub mod questions;
 pub mod quiet;
 pub mod rehearsal;

@@ -6,6 +6,7 @@ use crate::{
     config::{Flags, HaproxyConfig, REPEATABLE, RenderConfig, TemplateConfig},
     exec::Files,
     facts::Facts,
+    files::Folder,
     fleet::Fleet,
     follow::Follower,
     functions::Setting,
@@ -15,11 +16,12 @@ use crate::{
     ledger::Ledger,
     machine::Machine,
     metrics::Metrics,
+    partials,
     questions::{self, Asks},
     report::Report,
     status::{self, HaproxyStatus, TemplateStatus},
     steer::Helm,
-    template::{self, Template, TemplateError},
+    template::{self, Dialect, Language, Template, TemplateError},
 };
 use ::config::{Environment, Mistake, Mistakes, Place};
 use consul::{Client, Session};
@@ -83,7 +85,8 @@ pub(crate) fn parse(
     machine: &Arc<Machine>,
 ) -> Result<Box<dyn Template>, TemplateError> {
     let source = &template.source;
-    let unreadable = |e| TemplateError::of(source, format!("the template cannot be read: {e}"));
+    let name = source.display().to_string();
+    let unreadable = |e| TemplateError::of(name.clone(), format!("the template cannot be read: {e}"));
     let text = match &template.contents {
         Some(contents) => contents.clone(),
         None => fs::read_to_string(source).map_err(unreadable)?,
@@ -94,8 +97,16 @@ pub(crate) fn parse(
         denied: template.denied.clone(),
         sandbox: template.sandbox.clone(),
         plugins: template.plugins,
+        many: template.many.is_some(),
+        records: template.records,
     };
-    template::parse(source, &text, &template.dialect, Arc::new(setting))
+    let language = template.dialect.language.unwrap_or_else(|| Language::of(source));
+    let partials = match &template.partials {
+        Some(folder) => partials::read(folder, language)?,
+        None => vec![],
+    };
+    let dialect = Dialect { partials, ..template.dialect.clone() };
+    template::parse(source, &text, &dialect, Arc::new(setting))
 }
 
 /// The environment as templates may see it.
@@ -314,6 +325,7 @@ fn target(template: &TemplateConfig) -> Target {
     let destination = &template.destination;
     Target {
         destination: if names.is_empty() { destination.clone() } else { destination.read_by(names) },
+        folder: template.many.map(|gone| Folder::new(destination.clone(), gone)),
         checks: template.haproxies.iter().map(|haproxy| haproxy.binary.clone()).collect(),
         command: template.command.clone(),
     }

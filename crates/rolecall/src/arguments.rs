@@ -298,6 +298,40 @@ pub enum Instead {
         #[arg(long)]
         write: bool,
     },
+    /// Tells which questions templates ask of Consul, by which calls, and how many connections that takes
+    Explain {
+        /// Template files
+        templates: Vec<PathBuf>,
+        /// Configuration file or folder, in place of templates; may be repeated
+        #[arg(short, long, value_name = "PATH")]
+        config: Vec<PathBuf>,
+        /// Folder of the partials of the templates
+        #[arg(long, value_name = "DIR")]
+        partials: Option<PathBuf>,
+        /// Ask Consul each question once, so that what comes of answers is told too, and how large they are
+        #[arg(long)]
+        live: bool,
+        /// Address of the Consul agent, for --live
+        #[arg(long, value_name = "HOST:PORT")]
+        consul_addr: Option<String>,
+        /// File that holds Consul's ACL token, for --live
+        #[arg(long, value_name = "PATH")]
+        consul_token_file: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints a template of consul-template in Handlebars, and names what Handlebars has no way to say
+    Migrate {
+        /// The template
+        template: PathBuf,
+        /// What its actions begin with
+        #[arg(long, value_name = "TEXT", default_value = "{{")]
+        left_delimiter: String,
+        /// What they end with
+        #[arg(long, value_name = "TEXT", default_value = "}}")]
+        right_delimiter: String,
+    },
     /// Tells what template functions there are, or what one of them gives
     Functions {
         /// A function's name

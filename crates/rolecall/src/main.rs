@@ -38,13 +38,7 @@ fn main() -> ExitCode {
     let exit = match arguments.program {
         Program::Register(Register { order: Some(order), .. }) => orders::give(&order, &env),
         Program::Register(Register { common, .. }) => register(&common, &env),
-        Program::Render(arguments::Render { instead: Some(Instead::Diff(what)), .. }) => diff(what),
-        Program::Render(arguments::Render { instead: Some(Instead::Functions { name }), .. }) => {
-            templates::functions(name.as_deref())
-        }
-        Program::Render(arguments::Render { instead: Some(Instead::Test { paths, write }), .. }) => {
-            templates::test(&paths, write)
-        }
+        Program::Render(arguments::Render { instead: Some(instead), .. }) => beside(instead, env),
         Program::Render(flags) => render(&flags, env),
         Program::Failover(order) => failover(&order, &env),
         Program::Doctor(order) => doctor::doctor(&order, env),
@@ -100,6 +94,23 @@ fn render(arguments: &arguments::Render, env: Environment) -> Exit {
     };
     let anew = move || render::load(&paths, env.clone(), &flags);
     daemon::run_with(manners, |leaving| render::run(loaded, anew, systemd, leaving))
+}
+
+/// What `render` does instead of rendering.
+fn beside(instead: Instead, env: Environment) -> Exit {
+    match instead {
+        Instead::Diff(what) => diff(what),
+        Instead::Functions { name } => templates::functions(name.as_deref()),
+        Instead::Test { paths, write } => templates::test(&paths, write),
+        Instead::Migrate { template, left_delimiter, right_delimiter } => {
+            templates::migrate(&template, (&left_delimiter, &right_delimiter))
+        }
+        Instead::Explain { templates, config, partials, live, consul_addr, consul_token_file, json } => {
+            let consul = consul::settings::Flags { address: consul_addr, token_file: consul_token_file };
+            let subjects = templates::Subjects { templates, config, partials };
+            templates::explain(&subjects, env, consul, live, json)
+        }
+    }
 }
 
 fn diff(what: Diff) -> Exit {

@@ -1,21 +1,41 @@
 //! Where a template's text goes, and as whose.
 
-use crate::files::{Destination, Owner};
+use crate::files::{Destination, Gone, Owner};
 use config::{Mistakes, Section};
 use std::path::PathBuf;
 
-/// The keys of a template that say how its file is written.
-pub(super) fn destination(section: &mut Section, mistakes: &mut Mistakes) -> Option<Destination> {
-    let path = section.string("destination", mistakes).map(PathBuf::from);
-    if path.as_ref().is_none_or(|path| path.as_os_str().is_empty()) {
-        section.mistake("destination", "is required", mistakes);
+/// The keys of a template that say how its file is written, or its files: then also what becomes of those that are gone.
+pub(super) fn destination(
+    section: &mut Section,
+    mistakes: &mut Mistakes,
+) -> (Option<Destination>, Option<Gone>) {
+    let path = |path: Option<String>| path.filter(|path| !path.is_empty()).map(PathBuf::from);
+    let one = path(section.string("destination", mistakes));
+    let many = path(section.string("directory", mistakes));
+    if one.is_some() == many.is_some() {
+        section.mistake(
+            "destination",
+            "is required, or directory in its place for several files: one of the two",
+            mistakes,
+        );
     }
+    let gone = match section.string("on_gone", mistakes).as_deref() {
+        None | Some("remove") => Gone::Removed,
+        Some("keep") => Gone::Kept,
+        Some(_) => {
+            section.mistake("on_gone", "must be \"remove\" or \"keep\"", mistakes);
+            Gone::Removed
+        }
+    };
+    let gone = many.as_ref().map(|_| gone);
     let perms = perms(section, mistakes);
     let create = section.bool("create_dest_dirs", mistakes).unwrap_or(true);
     let backup = section.bool("backup", mistakes).unwrap_or_default();
     let user = who(section, "user", "uid", mistakes);
     let group = who(section, "group", "gid", mistakes);
-    Some(Destination::new(path?, perms, create).owned_by(Owner { user, group }).with_backup(backup))
+    let written =
+        |path| Destination::new(path, perms, create).owned_by(Owner { user, group }).with_backup(backup);
+    (one.or(many).map(written), gone)
 }
 
 /// A mode as octal text, or as a number; 0 is none, as in consul-template.

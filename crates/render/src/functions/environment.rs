@@ -2,6 +2,7 @@
 //! the machine that it runs on.
 
 use super::{Function, Pass, open_row, row, text_at};
+use crate::parts;
 use gotemplate::{Type, Value};
 
 const TEXT: Type = Type::Str;
@@ -39,6 +40,14 @@ pub(super) const TABLE: &[Function] = &[
         (r#"{{ file "/etc/hostname" }}"#, ""),
         file,
     ),
+    row(
+        "toFile",
+        &[TEXT],
+        TEXT,
+        "begins a file below the template's `directory`: what follows is its text, up to the next `toFile`",
+        (r#"{{ range services }}{{ toFile (print .Name ".conf") }}{{ .Name }}{{ end }}"#, ""),
+        to_file,
+    ),
     open_row(
         "plugin",
         (&[TEXT], TEXT),
@@ -56,6 +65,17 @@ pub(super) const TABLE: &[Function] = &[
         sockaddr,
     ),
 ];
+
+/// Returns the mark that the text is cut at.
+fn to_file(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    let name = text_at(arguments, 0);
+    if !pass.setting.many {
+        return Err("it needs `directory` in the template {} block, in place of `destination`".into());
+    }
+    parts::allow(name)?;
+    pass.files.push(name.to_owned());
+    Ok(parts::mark(name).into())
+}
 
 fn env(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
     Ok(pass.setting.env.get(text_at(arguments, 0)).cloned().unwrap_or_default().into())

@@ -29,7 +29,7 @@ use std::{collections::BTreeMap, fmt::Write, sync::LazyLock};
 
 pub use loose::{from_json, to_json};
 pub use outside::{Outside, Setting};
-pub use pass::{Memo, Pass};
+pub use pass::{Ended, Memo, Pass};
 
 /// What a function does: arguments in, value out. The empty value of its kind stands for a missing answer.
 type Call = fn(&mut Pass, &[Value]) -> Result<Value, String>;
@@ -123,7 +123,10 @@ pub const ELSEWHERE: [(&str, &str); 31] = [
     ("nomadVarListSafe", NOMAD),
     ("nomadVar", NOMAD),
     ("nomadVarExists", NOMAD),
-    ("writeToFile", "a function writes nothing here; give each file a template {} block of its own"),
+    (
+        "writeToFile",
+        "a function writes nothing here; use `directory` in the template {} block, and begin each file with {{ toFile \"NAME\" }}",
+    ),
     ("spew_dump", "it prints beside the file; use spew_sdump, which prints into it"),
     ("spew_printf", "it prints beside the file; use spew_sprintf, which prints into it"),
     ("sprig_ago", sprig::DATES),
@@ -163,6 +166,13 @@ static DENIED: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
     BY_NAME.values().map(denied).collect()
 });
 
+/// Whether a function asks Consul.
+#[must_use]
+pub fn asks_consul(name: &str) -> bool {
+    let tables = [catalog::TABLE, kv::TABLE, mesh::TABLE];
+    tables.iter().any(|table| table.iter().any(|function| function.signature.name == name))
+}
+
 /// A function by its name; one that the template may not use says so when it is called.
 #[must_use]
 pub fn find(name: &str, setting: &Setting) -> Option<&'static Function> {
@@ -170,6 +180,20 @@ pub fn find(name: &str, setting: &Setting) -> Option<&'static Function> {
         true => DENIED.get(name),
         false => BY_NAME.get(name).copied(),
     }
+}
+
+/// A function by its name, whatever a template may use.
+#[must_use]
+pub fn known(name: &str) -> Option<&'static Function> {
+    BY_NAME.get(name).copied()
+}
+
+/// What to say of a function of consul-template that is not here, for Go's complaint about it.
+#[must_use]
+pub fn elsewhere(what: &str) -> Option<String> {
+    let name = what.strip_prefix("function \"")?.strip_suffix("\" not defined")?;
+    let (name, why) = ELSEWHERE.iter().find(|(known, _)| *known == name)?;
+    Some(format!("{name} is not in rolecall: {why}"))
 }
 
 /// All functions, by name.
@@ -188,7 +212,19 @@ pub fn method(of: &Value, name: &str, arguments: &[Value]) -> Option<Result<Valu
 impl Function {
     /// Calls the function with arguments that fit its signature.
     pub fn call(&self, pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
-        (self.call)(pass, arguments)
+        let value = (self.call)(pass, arguments);
+        pass.record(|| self.written(arguments));
+        value
+    }
+
+    /// A call as a template has it.
+    fn written(&self, arguments: &[Value]) -> String {
+        let mut call = self.signature.name.to_owned();
+        for argument in arguments {
+            let text = argument.as_str().map(|text| gotemplate::quote(text, false));
+            let _ = write!(call, " {}", text.unwrap_or_else(|| gotemplate::print::plain(argument)));
+        }
+        call
     }
 
     /// Calls the function with what a dialect without types has: checked and bent to the signature.

@@ -30,6 +30,10 @@ pub struct Setting {
     pub sandbox: Option<String>,
     /// Whether `plugin` may run programs.
     pub plugins: bool,
+    /// Whether its text may be several files: what `toFile` begins.
+    pub many: bool,
+    /// Whether it is recorded which call asked what, for those who want to know.
+    pub records: bool,
 }
 
 impl Setting {

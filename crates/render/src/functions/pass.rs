@@ -26,6 +26,12 @@ pub struct Pass {
     pub memo: Memo,
     /// Every question asked.
     pub asked: BTreeSet<Query>,
+    /// Which calls asked each question, if that is recorded.
+    pub calls: BTreeMap<Query, BTreeSet<String>>,
+    /// The questions of the call at hand, if that is recorded.
+    asking: Vec<Query>,
+    /// The files that the text begins, in order.
+    pub(super) files: Vec<String>,
     /// What there is no answer to yet, in words.
     pub missing: BTreeSet<String>,
     /// What the reader of the rendered file should know.
@@ -47,6 +53,9 @@ impl Pass {
             setting,
             memo,
             asked: BTreeSet::new(),
+            calls: BTreeMap::new(),
+            asking: vec![],
+            files: vec![],
             missing: BTreeSet::new(),
             warnings: BTreeSet::new(),
             trail: Trail::default(),
@@ -62,7 +71,20 @@ impl Pass {
             self.missing.insert(query.to_string());
         }
         self.asked.insert(query.clone());
+        if self.setting.records {
+            self.asking.push(query.clone());
+        }
         answer
+    }
+
+    /// Records that a call asked what was asked since the last one ended.
+    pub(super) fn record(&mut self, call: impl FnOnce() -> String) {
+        if !self.asking.is_empty() {
+            let call = call();
+            for query in std::mem::take(&mut self.asking) {
+                self.calls.entry(query).or_default().insert(call.clone());
+            }
+        }
     }
 
     /// The answer as a value of a type; `None` while Consul has not answered.
@@ -90,13 +112,39 @@ impl Pass {
 
     /// Ends the pass; answers to what was not asked are forgotten.
     #[must_use]
-    pub fn end(mut self) -> (BTreeSet<Query>, BTreeSet<String>, BTreeSet<String>, Trail, Memo) {
+    pub fn end(mut self) -> Ended {
         let asked = std::mem::take(&mut self.asked);
         let mut memo = std::mem::take(&mut self.memo);
         memo.retain(|query, _| asked.contains(query));
-        let (missing, warnings) = (std::mem::take(&mut self.missing), std::mem::take(&mut self.warnings));
-        (asked, missing, warnings, std::mem::take(&mut self.trail), memo)
+        Ended {
+            asked,
+            calls: std::mem::take(&mut self.calls),
+            missing: std::mem::take(&mut self.missing),
+            warnings: std::mem::take(&mut self.warnings),
+            trail: std::mem::take(&mut self.trail),
+            files: std::mem::take(&mut self.files),
+            memo,
+        }
     }
+}
+
+/// What a filling leaves behind, as [`Pass`] has it.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Every question asked.
+    pub asked: BTreeSet<Query>,
+    /// Which calls asked each question.
+    pub calls: BTreeMap<Query, BTreeSet<String>>,
+    /// What there is no answer to yet.
+    pub missing: BTreeSet<String>,
+    /// What the reader of the rendered file should know.
+    pub warnings: BTreeSet<String>,
+    /// What becomes of masters.
+    pub trail: Trail,
+    /// The files that the text begins, in order.
+    pub files: Vec<String>,
+    /// Answers as values.
+    pub memo: Memo,
 }
 
 impl Drop for Pass {

@@ -35,7 +35,15 @@ impl Outside for Still {
 /// What a template may do in tests.
 pub(crate) fn setting(env: &[(&str, &str)]) -> Setting {
     let env: Environment = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    Setting { env: Arc::new(env), outside: Arc::new(Still), denied: vec![], sandbox: None, plugins: false }
+    Setting {
+        env: Arc::new(env),
+        outside: Arc::new(Still),
+        denied: vec![],
+        sandbox: None,
+        plugins: false,
+        many: true,
+        records: true,
+    }
 }
 
 /// Answers that are known.

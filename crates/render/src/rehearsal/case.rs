@@ -3,7 +3,7 @@
 use super::recorded::Recorded;
 use config::Environment;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// A case.
 #[derive(Clone, Debug)]
@@ -185,6 +185,12 @@ fn wanted(case: &Value) -> Result<Wanted, String> {
 }
 
 impl Wanted {
+    /// The paths that something must be written to.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let files = if let Wanted::Files(files) = self { Some(files) } else { None };
+        files.into_iter().flat_map(|files| files.keys()).map(Path::new)
+    }
+
     /// Whether an error is the one that is wanted. A recorded one of consul-template counts by its place: the words are
     /// those of each program.
     #[must_use]

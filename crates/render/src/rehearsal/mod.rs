@@ -10,7 +10,7 @@ mod unified;
 use crate::{
     config::{Flags, REPEATABLE, RenderConfig, TemplateConfig},
     machine::Machine,
-    run,
+    parts, run,
     template::Draft,
 };
 use ::config::{Environment, Mistakes};
@@ -148,14 +148,29 @@ fn try_subject(case: &Case, subject: &Subject, folder: &Path, write: bool) -> Re
         if template.contents.is_none() {
             template.source = beside(&template.source, folder);
         }
+        template.partials = template.partials.map(|partials| beside(&partials, folder));
         let (said, missing) = try_template(case, &template, (&env, &machine))?;
-        let failure = match said {
-            Ok(text) => judge(case, &template, &text, folder, write)?,
-            Err(error) if case.wanted.is_told_by(&error) => None,
-            Err(error) => Some(error),
+        let destination = template.destination.path();
+        let mut note = |path: &Path, failure: Option<String>| {
+            let label = format!("{} → {}", template.source.display(), path.display());
+            failures.extend(failure.map(|failure| format!("{label}: {failure}{missing}")));
         };
-        let label = format!("{} → {}", template.source.display(), template.destination.path().display());
-        failures.extend(failure.map(|failure| format!("{label}: {failure}{missing}")));
+        match said {
+            Ok(text) if template.many.is_some() => {
+                let files = parts::split(&text);
+                let given: Vec<PathBuf> = files.iter().map(|(name, _)| destination.join(name)).collect();
+                for path in case.wanted.paths().filter(|path| path.starts_with(destination)) {
+                    note(path, (!given.iter().any(|given| given == path)).then(|| "it is not given".into()));
+                }
+                for (name, text) in files {
+                    let path = destination.join(name);
+                    note(&path, judge(case, &path, text, folder, write)?);
+                }
+            }
+            Ok(text) => note(destination, judge(case, destination, &text, folder, write)?),
+            Err(error) if case.wanted.is_told_by(&error) => {}
+            Err(error) => note(destination, Some(error)),
+        }
     }
     Ok(failures)
 }
@@ -195,12 +210,12 @@ fn beside(path: &Path, folder: &Path) -> PathBuf {
 /// How a text is otherwise than it must be.
 fn judge(
     case: &Case,
-    template: &TemplateConfig,
+    destination: &Path,
     text: &str,
     folder: &Path,
     write: bool,
 ) -> Result<Option<String>, String> {
-    let destination = template.destination.path().display().to_string();
+    let destination = destination.display().to_string();
     let (name, expected) = match &case.wanted {
         Wanted::Error(_) => return Ok(Some("it did not fail".into())),
         Wanted::Text(text) => ("expected".to_owned(), text.clone()),

@@ -1,10 +1,11 @@
 //! The Go dialect: consul-template's templates as they are, over the same table of functions.
 
-use super::{Dialect, Draft, Template, TemplateError};
+use super::{Dialect, Draft, Mention, Partial, Template, TemplateError};
 use crate::{
     facts::Facts,
-    functions::{self, ELSEWHERE, Memo, Pass, Setting},
+    functions::{self, Ended, Memo, Pass, Setting},
     ledger::Followed,
+    parts,
 };
 use gotemplate::{Failure, Host, Options, Signature, Value};
 use std::{
@@ -31,21 +32,20 @@ impl GoTemplate {
         let options = Options { missing_is_error: dialect.missing_is_error, strict: dialect.strict };
         let find = |name: &str| functions::find(name, &setting).map(|function| &function.signature);
         let delimiters = (dialect.left.as_str(), dialect.right.as_str());
-        match gotemplate::Template::parse(text, delimiters, options, &find) {
+        let partials: Vec<_> = dialect.partials.iter().map(partial).collect();
+        match gotemplate::Template::parse(text, delimiters, options, &find, &partials) {
             Ok(template) => Ok(GoTemplate { name, template, setting, memo: Mutex::default() }),
-            Err(Failure { line, column, what, .. }) => {
-                let reason = elsewhere(&what).unwrap_or(what);
+            Err(Failure { file, line, column, what, .. }) => {
+                let reason = functions::elsewhere(&what).unwrap_or(what);
+                let name = file.map_or(name, |file| file.to_string());
                 Err(TemplateError { name, line, column, reason })
             }
         }
     }
 }
 
-/// What to say of a function of consul-template that is not here.
-fn elsewhere(what: &str) -> Option<String> {
-    let name = what.strip_prefix("function \"")?.strip_suffix("\" not defined")?;
-    let (name, why) = ELSEWHERE.iter().find(|(known, _)| *known == name)?;
-    Some(format!("{name} is not in rolecall: {why}"))
+fn partial(partial: &Partial) -> gotemplate::Partial<'_> {
+    gotemplate::Partial { name: &partial.name, file: &partial.file, text: &partial.text }
 }
 
 impl Template for GoTemplate {
@@ -55,19 +55,33 @@ impl Template for GoTemplate {
         pass.trail.followed.clone_from(followed);
         let mut host = Functions(pass);
         let text = self.template.render(&mut host);
-        let (asked, mut missing, warnings, trail, kept) = host.0.end();
+        let Ended { asked, calls, mut missing, warnings, trail, memo: kept, files } = host.0.end();
         *memo = kept;
         if text.as_ref().is_err_and(|failure| failure.certain) {
             // No answer will mend it.
             missing.clear();
         }
-        let text = text.map_err(|Failure { line, column, what, .. }| TemplateError {
-            name: self.name.clone(),
+        let text = text.map_err(|Failure { file, line, column, what, .. }| TemplateError {
+            name: file.map_or_else(|| self.name.clone(), |file| file.to_string()),
             line,
             column,
             reason: what,
         });
-        Draft { text, asked, missing, warnings, trail }
+        let text = text.and_then(|text| {
+            parts::check(text, &files).map_err(|reason| TemplateError::of(&self.name, reason))
+        });
+        Draft { text, asked, calls, missing, warnings, trail }
+    }
+
+    fn mentions(&self) -> Vec<Mention> {
+        let mention = |mention: gotemplate::Mention| Mention {
+            file: mention.file.map_or_else(|| self.name.clone(), |file| file.to_string()),
+            line: mention.line,
+            column: mention.column,
+            function: mention.function.to_owned(),
+            call: mention.call,
+        };
+        self.template.calls().into_iter().map(mention).collect()
     }
 }
 
@@ -111,6 +125,7 @@ mod tests {
             Err(error) => Draft {
                 text: Err(error),
                 asked: Default::default(),
+                calls: Default::default(),
                 missing: Default::default(),
                 warnings: Default::default(),
                 trail: Default::default(),
@@ -203,7 +218,7 @@ mod tests {
             ("{{ nomadVar \"a\" }}", "t.ctmpl:1: nomadVar is not in rolecall: it reads Nomad"),
             (
                 "{{ writeToFile \"a\" }}",
-                "t.ctmpl:1: writeToFile is not in rolecall: a function writes nothing here",
+                "t.ctmpl:1: writeToFile is not in rolecall: a function writes nothing here; use `directory`",
             ),
             ("{{ toUpper 1 }}", "t.ctmpl:1:11: executing \"\" at <1>: expected string; found 1"),
             (
@@ -254,6 +269,69 @@ mod tests {
         ] {
             let _ended = fill(template, false);
             let _ended = fill(template, true);
+        }
+    }
+
+    fn with_partials(template: &str, partials: &[(&str, &str)]) -> Result<String, String> {
+        let partial = |(name, text): &(&str, &str)| Partial {
+            name: (*name).into(),
+            file: format!("p/{name}.ctmpl"),
+            text: (*text).into(),
+        };
+        let dialect = Dialect { partials: partials.iter().map(partial).collect(), ..Dialect::default() };
+        let template = GoTemplate::parse(Path::new("t.ctmpl"), template, &dialect, Arc::new(setting(&[])));
+        let draft = template.map_err(|e| e.to_string())?.fill(&facts(&[]), &Followed::new());
+        draft.text.map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn partials_are_templates_by_their_names() {
+        let partials = [("a/b", "{{ . }}{{ template \"c\" }}{{ define \"d\" }}D{{ end }}"), ("c", "C")];
+        let text = with_partials("{{ template \"a/b\" 1 }}{{ template \"d\" }}", &partials);
+        assert_eq!(text.unwrap(), "1CD");
+        let text = with_partials("{{ define \"c\" }}own{{ end }}{{ template \"a/b\" 1 }}", &partials);
+        assert_eq!(text.unwrap(), "1own", "the file's own goes first");
+        for (template, partials, error) in [
+            (
+                "a\n{{ template \"nope\" }}",
+                vec![("c", "")],
+                "t.ctmpl:2:12: template \"nope\" not defined; there are c",
+            ),
+            (
+                "{{ template \"a\" }}",
+                vec![("a", "\n{{ template \"b\" }}")],
+                "p/a.ctmpl:2:12: template \"b\" not defined",
+            ),
+            (
+                "{{ template \"a\" }}",
+                vec![("a", "{{ template \"a\" }}")],
+                "p/a.ctmpl:1:12: executing \"a\" at",
+            ),
+            ("{{ template \"a\" }}", vec![("a", "{{ if }}")], "p/a.ctmpl:1: missing value for if"),
+            (
+                "{{ template \"a\" 1 }}",
+                vec![("a", "\n{{ .Nope }}")],
+                "p/a.ctmpl:2:3: executing \"a\" at <.Nope>",
+            ),
+        ] {
+            let found = with_partials(template, &partials).unwrap_err();
+            assert!(found.starts_with(error), "{found}");
+        }
+    }
+
+    #[test]
+    fn one_text_may_be_several_files() {
+        let text =
+            text("{{ range loop 2 }}{{ toFile (printf \"%d.conf\" .) }}\nfile {{ . }}\n{{ end }}").unwrap();
+        assert_eq!(parts::split(&text), [("0.conf", "file 0\n"), ("1.conf", "file 1\n")]);
+        for (template, error) in [
+            ("{{ toFile \"../x\" }}", "is no name for a file"),
+            ("x{{ toFile \"a\" }}", "stands before the first toFile"),
+            ("{{ $a := toFile \"a\" }}", "print what it returns"),
+            ("{{ toFile \"a\" }}{{ toFile \"a\" }}", "toFile begins a twice"),
+        ] {
+            let found = self::text(template).unwrap_err();
+            assert!(found.contains(error), "{found}");
         }
     }
 }

@@ -2,13 +2,15 @@
 //! configuration file. Nothing is escaped: the text is no HTML.
 
 use super::{
-    Draft, Template, TemplateError,
+    Dialect, Draft, Mention, Partial, Template, TemplateError,
     bounds::{self, Each, Text, Used},
+    walk,
 };
 use crate::{
     facts::Facts,
-    functions::{self, ELSEWHERE, Function, Memo, Pass, Setting, from_json, to_json},
+    functions::{self, ELSEWHERE, Ended, Function, Memo, Pass, Setting, from_json, to_json},
     ledger::Followed,
+    parts,
 };
 use ::handlebars::{
     BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy,
@@ -17,6 +19,7 @@ use ::handlebars::{
 use gotemplate::print::LONGEST;
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -24,6 +27,8 @@ use std::{
 /// A parsed Handlebars template with the functions of the table.
 pub(super) struct HandlebarsTemplate {
     name: String,
+    /// The files of its partials, by name.
+    partials: BTreeMap<String, String>,
     registry: Handlebars<'static>,
     setting: Arc<Setting>,
     /// The filling in progress: the library hands nothing of ours to a helper, so helpers share it.
@@ -37,16 +42,19 @@ type Shared = Arc<Mutex<Option<Pass>>>;
 /// Functions of Go's template language that Handlebars has no helper of its own for.
 const OF_THE_LANGUAGE: [&str; 10] =
     ["html", "index", "js", "ge", "le", "print", "printf", "println", "slice", "urlquery"];
+/// The template itself among its partials; none of them can be called so.
+const OWN: &str = "(template)";
 /// How many pieces of a value may be handed from a function to the template.
 const ROOM: usize = 1_000_000;
 
 impl HandlebarsTemplate {
-    pub(super) fn parse(path: &Path, text: &str, setting: Arc<Setting>) -> Result<Self, TemplateError> {
+    pub(super) fn parse(
+        path: &Path,
+        text: &str,
+        dialect: &Dialect,
+        setting: Arc<Setting>,
+    ) -> Result<Self, TemplateError> {
         let name = path.display().to_string();
-        if let Some(line) = bounds::too_deep(text) {
-            let reason = "blocks or calls lie too deep in each other".to_owned();
-            return Err(TemplateError { name, line, column: 0, reason });
-        }
         let (pass, used) = (Shared::default(), Used::default());
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
@@ -62,13 +70,36 @@ impl HandlebarsTemplate {
         for name in OF_THE_LANGUAGE {
             registry.register_helper(name, Box::new(Builtin(name, used.clone())));
         }
-        registry.register_template_string(&name, text).map_err(|error| {
-            let (line, column) = error.pos().unwrap_or_default();
-            TemplateError { name: name.clone(), line, column, reason: error.reason().to_string() }
-        })?;
-        bounds::circle(&registry).map_err(|why| TemplateError::of(path, why))?;
-        Ok(HandlebarsTemplate { name, registry, setting, pass, memo: Mutex::default(), used })
+        compile(&mut registry, OWN, &name, text)?;
+        let mut partials = BTreeMap::new();
+        for Partial { name, file, text } in &dialect.partials {
+            compile(&mut registry, name, file, text)?;
+            partials.insert(name.clone(), file.clone());
+        }
+        let template =
+            HandlebarsTemplate { name, partials, registry, setting, pass, memo: Mutex::default(), used };
+        walk::check_partials(&template.files())?;
+        bounds::circle(&template.registry).map_err(|why| TemplateError::of(&template.name, why))?;
+        Ok(template)
     }
+
+    /// Its file and those of its partials: the name, the file, and what stands in it.
+    fn files(&self) -> Vec<(&str, &str, &::handlebars::Template)> {
+        let partials = self.partials.iter().map(|(name, file)| (name.as_str(), file.as_str()));
+        let all = std::iter::once((OWN, self.name.as_str())).chain(partials);
+        all.filter_map(|(name, file)| Some((name, file, self.registry.get_template(name)?))).collect()
+    }
+}
+
+fn compile(registry: &mut Handlebars, name: &str, file: &str, text: &str) -> Result<(), TemplateError> {
+    if let Some(line) = bounds::too_deep(text) {
+        let reason = "blocks or calls lie too deep in each other".to_owned();
+        return Err(TemplateError { name: file.to_owned(), line, column: 0, reason });
+    }
+    registry.register_template_string(name, text).map_err(|error| {
+        let (line, column) = error.pos().unwrap_or_default();
+        TemplateError { name: file.to_owned(), line, column, reason: error.reason().to_string() }
+    })
 }
 
 impl Template for HandlebarsTemplate {
@@ -80,18 +111,28 @@ impl Template for HandlebarsTemplate {
         *lock() = Some(pass);
         self.used.begin();
         let mut text = Text::default();
-        let filled = self.registry.render_with_context_to_write(&self.name, &Context::null(), &mut text);
-        let (asked, missing, warnings, trail, kept) = lock().take().map(Pass::end).unwrap_or_default();
+        let filled = self.registry.render_with_context_to_write(OWN, &Context::null(), &mut text);
+        let ended = lock().take().map(Pass::end).unwrap_or_default();
+        let Ended { asked, calls, missing, warnings, trail, memo: kept, files } = ended;
         *memo = kept;
         let text = filled.map(|()| text.into_string()).map_err(|error| self.located(&error));
-        Draft { text, asked, missing, warnings, trail }
+        let text = text.and_then(|text| {
+            parts::check(text, &files).map_err(|reason| TemplateError::of(&self.name, reason))
+        });
+        Draft { text, asked, calls, missing, warnings, trail }
+    }
+
+    fn mentions(&self) -> Vec<Mention> {
+        let files = self.files();
+        files.iter().flat_map(|(_, file, template)| walk::mentions(file, template, &is_function)).collect()
     }
 }
 
 impl HandlebarsTemplate {
     fn located(&self, error: &RenderError) -> TemplateError {
+        let partial = error.template_name.as_ref().and_then(|name| self.partials.get(name));
         TemplateError {
-            name: self.name.clone(),
+            name: partial.unwrap_or(&self.name).clone(),
             line: error.line_no.unwrap_or_default(),
             column: error.column_no.unwrap_or_default(),
             reason: match error.reason() {
@@ -239,8 +280,8 @@ mod tests {
     fn fill(template: &str, rows: Option<Value>) -> Result<Draft, String> {
         let setting = Arc::new(setting(&[("PORT", "6379")]));
         let known: Vec<_> = rows.into_iter().map(|rows| (Query::health("redis", true), rows)).collect();
-        let template =
-            HandlebarsTemplate::parse(Path::new("t.hbs"), template, setting).map_err(|e| e.to_string())?;
+        let template = HandlebarsTemplate::parse(Path::new("t.hbs"), template, &Dialect::default(), setting)
+            .map_err(|e| e.to_string())?;
         Ok(template.fill(&facts(&known), &Followed::new()))
     }
 
@@ -318,5 +359,65 @@ mod tests {
             let found = text(template, Some(rows())).unwrap_err();
             assert!(found.starts_with(error), "{found}");
         }
+    }
+
+    fn with_partials(template: &str, partials: &[(&str, &str)]) -> Result<String, String> {
+        let partial = |(name, text): &(&str, &str)| Partial {
+            name: (*name).into(),
+            file: format!("p/{name}.hbs"),
+            text: (*text).into(),
+        };
+        let dialect = Dialect { partials: partials.iter().map(partial).collect(), ..Dialect::default() };
+        let setting = Arc::new(setting(&[("PORT", "6379")]));
+        let template = HandlebarsTemplate::parse(Path::new("t.hbs"), template, &dialect, setting);
+        let known = facts(&[(Query::health("redis", true), rows())]);
+        let draft = template.map_err(|e| e.to_string())?.fill(&known, &Followed::new());
+        draft.text.map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn partials_are_filled_with_what_is_around_them() {
+        let partials =
+            [("server", "{{ID}} {{Port}}{{> a/end mark=\"!\"}}\n"), ("a/end", " {{mark}}{{env \"PORT\"}}")];
+        let text = with_partials("{{#each (service \"redis\")}}\n{{> server}}\n{{/each}}\n", &partials);
+        assert_eq!(text.unwrap(), "redis-0 6379 !6379\n");
+        let text = with_partials("{{#with (master \"redis\") as |m|}}{{> server m}}{{/with}}", &partials);
+        assert_eq!(text.unwrap(), "redis-0 6379 !6379\n");
+    }
+
+    #[test]
+    fn a_partial_that_is_missing_or_recursive_is_a_mistake_with_its_place() {
+        for (template, partials, error) in [
+            ("a\n {{> nope}}", vec![], "t.hbs:2:2: there is no partial `nope`; there are none: set partials"),
+            (
+                "{{> a}}",
+                vec![("a", "x\n{{> b}}"), ("c", "")],
+                "p/a.hbs:2:1: there is no partial `b`; there are a, c",
+            ),
+            (
+                "{{> a}}",
+                vec![("a", "{{> b}}"), ("b", "\n{{> a}}")],
+                "p/a.hbs:1:1: the partial uses itself without end: a → b → a",
+            ),
+            ("{{#*inline \"a\"}}{{#if x}}{{> a}}{{/if}}{{/inline}}{{> a}}", vec![], "t.hbs:1:"),
+            ("{{#if (key \"a\")}}{{else}}{{> nope}}{{/if}}", vec![], "t.hbs:1:"),
+            ("{{> a}}", vec![("a", "{{#if}")], "p/a.hbs:"),
+            ("{{> a}}", vec![("a", "\n{{Nope}}")], "p/a.hbs:2:1: `Nope` does not exist here"),
+        ] {
+            let found = with_partials(template, &partials).unwrap_err();
+            assert!(found.starts_with(error), "{found}");
+        }
+        let text = with_partials("{{#*inline \"a\"}}x{{/inline}}{{> a}}{{#> none}}y{{/none}}", &[]);
+        assert_eq!(text.unwrap(), "xy", "one that brings a text for its absence need not be there");
+    }
+
+    #[test]
+    fn what_stands_in_a_template_is_told_with_its_place() {
+        let dialect = Dialect::default();
+        let text = "{{#each (services)}}\n{{#if (in Tags (key \"t\"))}}{{service Name}}{{/if}}{{/each}}";
+        let template = HandlebarsTemplate::parse(Path::new("t.hbs"), text, &dialect, Arc::new(setting(&[])));
+        let calls: Vec<_> = template.unwrap().mentions().into_iter().map(|m| (m.line, m.call)).collect();
+        let expected = [(1, "services"), (2, "in Tags (key \"t\")"), (2, "key \"t\""), (2, "service Name")];
+        assert_eq!(calls, expected.map(|(line, call)| (line, call.to_owned())));
     }
 }

@@ -5,6 +5,7 @@ mod bounds;
 mod fuzz;
 mod gotemplate;
 mod handlebars;
+mod walk;
 
 use crate::{
     facts::Facts,
@@ -12,7 +13,11 @@ use crate::{
     ledger::{Followed, Trail},
 };
 use consul::Query;
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 /// One filling of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub struct Draft {
     pub text: Result<String, TemplateError>,
     /// Every question asked, up to where it failed.
     pub asked: BTreeSet<Query>,
+    /// Which calls asked each of them, where that is recorded.
+    pub calls: BTreeMap<Query, BTreeSet<String>>,
     /// What there is no answer to yet, in words.
     pub missing: BTreeSet<String>,
     /// What the reader of the rendered file should know, such as two masters.
@@ -34,6 +41,35 @@ pub trait Template: Send {
     /// Fills the template; a master below the epoch that was `followed` before is none. Reads no clock, no file, no
     /// network.
     fn fill(&self, facts: &Facts, followed: &Followed) -> Draft;
+
+    /// The calls of functions that stand in it, whatever a filling comes to.
+    fn mentions(&self) -> Vec<Mention>;
+}
+
+/// A call of a function that stands in a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// The template's file, or that of a partial.
+    pub file: String,
+    /// Line in it, from 1.
+    pub line: usize,
+    /// Column in the line, from 1.
+    pub column: usize,
+    /// The function.
+    pub function: String,
+    /// The call as it stands there.
+    pub call: String,
+}
+
+/// A template that others may use by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// Its name: the path in its folder, without the ending.
+    pub name: String,
+    /// Its file, for errors.
+    pub file: String,
+    /// Its text.
+    pub text: String,
 }
 
 /// Why a template could not be parsed or filled.
@@ -62,8 +98,8 @@ impl TemplateError {
 
     /// Something that concerns the whole file.
     #[must_use]
-    pub fn of(path: &Path, reason: String) -> Self {
-        TemplateError { name: path.display().to_string(), line: 0, column: 0, reason }
+    pub fn of(name: impl Into<String>, reason: String) -> Self {
+        TemplateError { name: name.into(), line: 0, column: 0, reason }
     }
 }
 
@@ -80,6 +116,8 @@ pub struct Dialect {
     pub missing_is_error: bool,
     /// What Go prints that nobody wants in a file is an error.
     pub strict: bool,
+    /// The templates that it may use.
+    pub partials: Vec<Partial>,
 }
 
 /// A template language.
@@ -96,8 +134,17 @@ impl Language {
     #[must_use]
     pub fn of(path: &Path) -> Language {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("ctmpl" | "tmpl" | "gotmpl" | "tpl") => Language::Go,
+            Some(ending) if Language::Go.endings().contains(&ending) => Language::Go,
             _ => Language::Handlebars,
+        }
+    }
+
+    /// How names of its files end.
+    #[must_use]
+    pub fn endings(self) -> &'static [&'static str] {
+        match self {
+            Language::Handlebars => &["hbs", "handlebars"],
+            Language::Go => &["ctmpl", "tmpl", "gotmpl", "tpl"],
         }
     }
 
@@ -119,7 +166,9 @@ pub fn parse(
     setting: Arc<Setting>,
 ) -> Result<Box<dyn Template>, TemplateError> {
     Ok(match dialect.language.unwrap_or_else(|| Language::of(path)) {
-        Language::Handlebars => Box::new(handlebars::HandlebarsTemplate::parse(path, text, setting)?),
+        Language::Handlebars => {
+            Box::new(handlebars::HandlebarsTemplate::parse(path, text, dialect, setting)?)
+        }
         Language::Go => Box::new(gotemplate::GoTemplate::parse(path, text, dialect, setting)?),
     })
 }
