@@ -34,7 +34,13 @@ async fn times(outcome: &str, policy: &str, servers: u16, changes: u32) -> Outco
     let mut times = vec![];
     let mut heard = settled(&front, outcome, 0.0).await?["heard_ms"].as_f64().unwrap_or_default();
     for n in 1..=changes {
+        let before = ended(&front, outcome).await?;
         say(&mut front, n, servers);
+        let done = until(format!("a change that is {outcome}"), PATIENCE, async || {
+            let now = ended(&front, outcome).await?;
+            when(now > before, || format!("{now} of them, as before"))
+        });
+        front.render.part.explain(done.await)?;
         let change = settled(&front, outcome, heard).await?;
         let at =
             |key: &str| change[key].as_f64().ok_or_else(|| Trouble::new(format!("no {key} in {change}")));
@@ -42,6 +48,14 @@ async fn times(outcome: &str, policy: &str, servers: u16, changes: u32) -> Outco
         times.push(at("applied_ms")? - heard);
     }
     Ok(times)
+}
+
+/// How many changes ended so. This is asked while one is under way: the `/status` of 1,000 servers would be work of its own.
+async fn ended(front: &Front, outcome: &str) -> Outcome<u32> {
+    let (_, metrics) = front.render.page("metrics").await?;
+    let counts = metrics.lines().filter(|line| line.starts_with("rolecall_render_changes_total{"));
+    let mut ours = counts.filter(|line| line.contains(&format!("outcome=\"{outcome}\"")));
+    Ok(ours.next().and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default())
 }
 
 /// Every server is another one than before.
@@ -54,7 +68,7 @@ fn say(front: &mut Front, n: u32, servers: u16) {
 
 /// The change after `heard`, once its file is in place and servers that left are deleted.
 async fn settled(front: &Front, outcome: &str, heard: f64) -> Outcome<Value> {
-    let done = until(format!("a change that is {outcome}"), PATIENCE, async || {
+    let done = until("servers that left to be deleted", PATIENCE, async || {
         let template = front.render.status().await?["templates"][0].clone();
         let last = &template["last"];
         let new = last["heard_ms"].as_f64() > Some(heard) && last["outcome"] == outcome;

@@ -53,5 +53,8 @@ async fn an_old_worker_keeps_nobody_on_a_demoted_master() -> Outcome {
         let old = old_workers(&stack).await?;
         when(old.is_empty(), || format!("{old:?}"))
     });
-    stack.render.part.explain(gone.await)
+    stack.render.part.explain(gone.await)?;
+    let none = |s: &serde_json::Value| s["templates"][0]["haproxy"]["old_workers"] == 0;
+    stack.render.shows("no old worker any more", PATIENCE, none).await?;
+    Ok(())
 }

@@ -55,7 +55,7 @@ impl Elders {
                 }
                 continue;
             }
-            cut += sweep.sweep(line, since).await;
+            cut += sweep.sweep(line, since).await.unwrap_or_default();
             if most.is_some_and(|most| old >= most) {
                 cut += clear(line).await;
             }

@@ -48,6 +48,8 @@ pub struct Steward {
     elders: Elders,
     /// The servers that are gone, by the old worker that still has them.
     gone: BTreeMap<u32, Since>,
+    /// Old workers that ended, and that the master lists all the same.
+    ended: BTreeSet<u32>,
 }
 
 /// HAProxy is looked after this often; right after a reload, sooner and then ever less often, since the worker
@@ -68,8 +70,8 @@ impl Steward {
         runs: Arc<Notify>,
         report: HaproxyReport,
     ) -> Self {
-        let (elders, gone) = Default::default();
-        Steward { door, applied, most_old, demote, runs, report, elders, gone }
+        let (elders, gone, ended) = Default::default();
+        Steward { door, applied, most_old, demote, runs, report, elders, gone, ended }
     }
 
     /// Serves until the keeper is gone; its last reload is still swept up after.
@@ -123,6 +125,9 @@ impl Steward {
         }
         let seen = looked.as_ref().ok().map(|haproxy| (haproxy.worker, haproxy.old_workers.clone()));
         let before = self.report.worker();
+        if let Ok(haproxy) = &mut looked {
+            haproxy.old_workers.retain(|pid| !self.ended.contains(pid));
+        }
         self.report.looked(looked);
         let Some((serving, old)) = seen else { return false };
         if self.report.state() == State::Pending || serving != before {
@@ -148,7 +153,8 @@ impl Steward {
     /// Cuts all sessions of the oldest workers beyond what may live on; they end with the last one.
     async fn cap(&self, master: &Socket, old: &[u32]) -> usize {
         let mut cut = 0;
-        for pid in old.iter().skip(self.most_old.unwrap_or(usize::MAX)) {
+        let living = old.iter().filter(|pid| !self.ended.contains(pid));
+        for pid in living.skip(self.most_old.unwrap_or(usize::MAX)) {
             cut += clear(&mut Named { socket: master.clone(), prefix: format!("@!{pid} ") }).await;
         }
         cut
@@ -157,7 +163,8 @@ impl Steward {
     /// Cuts the sessions that old workers hold to servers which the present one has not.
     async fn sweep(&mut self, master: &Socket, old: &[u32], cutting: &BTreeSet<String>) -> usize {
         self.gone.retain(|pid, _| old.contains(pid));
-        if old.is_empty() || cutting.is_empty() {
+        self.ended.retain(|pid| old.contains(pid));
+        if old.is_empty() {
             return 0;
         }
         let mut now = Named { socket: master.clone(), prefix: "@1 ".into() };
@@ -172,8 +179,13 @@ impl Steward {
                 let mut worker = Named { socket: master.clone(), prefix: format!("@!{pid} ") };
                 sweeping.spawn(async move { (sweep.sweep(&mut worker, &mut since).await, pid, since) });
             }
-            for (some, pid, since) in sweeping.join_all().await {
-                cut += some;
+            for (swept, pid, since) in sweeping.join_all().await {
+                // Asked again each time: it only seems so while the master has no descriptor left for a connection.
+                match swept {
+                    Some(_) => self.ended.remove(&pid),
+                    None => self.ended.insert(pid),
+                };
+                cut += swept.unwrap_or_default();
                 self.gone.insert(pid, since);
             }
         }

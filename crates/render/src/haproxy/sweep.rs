@@ -15,6 +15,10 @@ use tokio::time::Instant;
 /// For an answer: a worker that is stopped or stuck must not keep the others waiting.
 pub(super) const LIMIT: Duration = Duration::from_millis(500);
 
+/// What the master says in place of a worker that ended. Its table may have it for ever: 3.0.11 forgets to strike out one
+/// that ends while the master replaces itself, as after a reload right after the start.
+const ENDED: [&str; 2] = ["Can't connect to the target", "Can't find the target"];
+
 /// A worker, old or not, that can be asked.
 pub(super) trait Worker {
     /// What it answers, if it does.
@@ -58,9 +62,14 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
-    /// Cuts the sessions of an old worker to servers that are gone for that long; how many.
-    pub async fn sweep(&self, worker: &mut impl Worker, since: &mut Since) -> usize {
-        let Some(old) = table(worker).await else { return 0 };
+    /// Cuts the sessions of an old worker to servers that are gone for that long; how many. `None` when the worker has
+    /// ended.
+    pub async fn sweep(&self, worker: &mut impl Worker, since: &mut Since) -> Option<usize> {
+        let said = worker.ask("show servers state").await.unwrap_or_default();
+        if ENDED.iter().any(|ended| said.starts_with(ended)) {
+            return None;
+        }
+        let Some(old) = sessions::servers(&said) else { return Some(0) };
         let at = Instant::now();
         let departed = sessions::departed(&old, &self.now, &self.cutting).into_iter();
         *since = departed
@@ -70,10 +79,10 @@ impl Sweep {
         let due = since.iter().filter(|(_, at)| at.elapsed() >= self.time).map(|(server, _)| server.clone());
         let due: BTreeSet<Server> = due.collect();
         if due.is_empty() {
-            return 0;
+            return Some(0);
         }
-        let Some(list) = worker.ask("show sess").await else { return 0 };
-        shut(worker, &sessions::held(&list, &due)).await
+        let list = worker.ask("show sess").await.unwrap_or_default();
+        Some(shut(worker, &sessions::held(&list, &due)).await)
     }
 }
 
@@ -92,4 +101,32 @@ async fn shut(worker: &mut impl Worker, pointers: &[String]) -> usize {
         cut += 1;
     }
     cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says one thing to everything.
+    struct Says(Option<&'static str>);
+
+    impl Worker for Says {
+        async fn ask(&mut self, _: &str) -> Option<String> {
+            self.0.map(str::to_owned)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_ended_is_told_from_one_that_hangs() {
+        let sweep = Sweep { now: Servers::new(), cutting: BTreeSet::new(), time: Duration::ZERO };
+        for (says, swept) in [
+            (Some("Can't connect to the target CLI!\n"), None),
+            (Some("Can't find the target PID matching the prefix '@!7'\n"), None),
+            (Some("1\n# be_id be_name srv_id srv_name\n\n"), Some(0)),
+            (Some(""), Some(0)),
+            (None, Some(0)),
+        ] {
+            assert_eq!(sweep.sweep(&mut Says(says), &mut Since::new()).await, swept, "{says:?}");
+        }
+    }
 }
