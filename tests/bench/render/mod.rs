@@ -130,6 +130,17 @@ async fn cell(
 }
 
 async fn sample(consul: &Agent, home: &Path, program: Program, questions: usize) -> Outcome<Option<Sample>> {
+    let sample = measured(consul, home, program, questions).await;
+    program::let_go(consul, questions).await?;
+    sample
+}
+
+async fn measured(
+    consul: &Agent,
+    home: &Path,
+    program: Program,
+    questions: usize,
+) -> Outcome<Option<Sample>> {
     let Some((running, first)) = Running::start(program, consul, home, questions).await? else {
         return Ok(None);
     };

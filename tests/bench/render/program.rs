@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde_json::{Value, json};
 use tests::{Http, Outcome, Part, Recipe, Trouble, binary, consul::Agent, found};
 use tokio::time::Instant;
 
@@ -66,6 +68,23 @@ pub fn key(number: usize) -> String {
 /// A client from an address of its own: what the programs use up of Consul's connections is theirs alone.
 pub fn writer() -> Outcome<Http> {
     Http::kept(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)))
+}
+
+/// The most that Consul writes at once.
+const AT_ONCE: usize = 64;
+
+/// Changes all keys that were asked for. Consul counts the connection of whoever died until the question that it held is
+/// answered, up to a minute, and the next one would start with what is left of the 200.
+pub async fn let_go(consul: &Agent, questions: usize) -> Outcome {
+    let (writer, url) = (writer()?, format!("http://{}/v1/txn", consul.address()));
+    let numbers: Vec<usize> = (0..questions).collect();
+    for numbers in numbers.chunks(AT_ONCE) {
+        let value = BASE64_STANDARD.encode(format!("between {}", fastrand::u64(..)));
+        let write = |number: &usize| json!({ "KV": { "Verb": "set", "Key": key(*number), "Value": value } });
+        let answer = writer.put(&url, numbers.iter().map(write).collect::<Value>().to_string()).await?;
+        tests::when(answer.status == 200, || answer.text.clone())?;
+    }
+    Ok(())
 }
 
 /// One of them at work.
