@@ -50,6 +50,7 @@ pub fn plot(cells: &[Cell], programs: &[Program]) -> String {
         out += &text(across(questions), TOP + HEIGHT + 20.0, "middle", &questions.to_string());
     }
     out += &text(WIDTH / 2.0, TOP + HEIGHT + 42.0, "middle", "questions of the template");
+    out += &text(LEFT + 420.0, 47.0, "start", "hollow: on a Consul that takes more than 200 connections");
     for (place, program) in programs.iter().enumerate() {
         out += &series(cells, *program);
         let x = LEFT + 210.0 * place as f64;
