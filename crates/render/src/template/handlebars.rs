@@ -78,8 +78,10 @@ impl HandlebarsTemplate {
         }
         let template =
             HandlebarsTemplate { name, partials, registry, setting, pass, memo: Mutex::default(), used };
-        walk::check_partials(&template.files())?;
+        let partials = walk::Partials::of(&template.files());
+        partials.end()?;
         bounds::circle(&template.registry).map_err(|why| TemplateError::of(&template.name, why))?;
+        partials.are_there()?;
         Ok(template)
     }
 
@@ -397,7 +399,7 @@ mod tests {
             (
                 "{{> a}}",
                 vec![("a", "{{> b}}"), ("b", "\n{{> a}}")],
-                "p/a.hbs:1:1: the partial uses itself without end: a → b → a",
+                "p/a.hbs:1:1: the partial `a` includes itself, which would not end: a → b → a",
             ),
             ("{{#*inline \"a\"}}{{#if x}}{{> a}}{{/if}}{{/inline}}{{> a}}", vec![], "t.hbs:1:"),
             ("{{#if (key \"a\")}}{{else}}{{> nope}}{{/if}}", vec![], "t.hbs:1:"),

@@ -102,37 +102,63 @@ struct Uses {
     names: Vec<(String, Spot, bool)>,
 }
 
-/// Checks the partials that a template and its partials use. `files` are the files, by the name under which the others
-/// know them; the first is the template.
-pub(super) fn check_partials(files: &[(&str, &str, &Template)]) -> Result<(), TemplateError> {
-    let mut texts: BTreeMap<String, Uses> = BTreeMap::new();
-    for (name, file, template) in files {
-        gather(name, file, template, &mut texts);
+/// What each partial of a template uses, and the template itself.
+pub(super) struct Partials {
+    texts: BTreeMap<String, Uses>,
+    /// The name of the template itself.
+    own: String,
+}
+
+/// So many names are told of those that there are.
+const TOLD: usize = 20;
+
+impl Partials {
+    /// Of these files, by the name under which the others know them; the first is the template.
+    pub(super) fn of(files: &[(&str, &str, &Template)]) -> Partials {
+        let mut texts = BTreeMap::new();
+        for (name, file, template) in files {
+            gather(name, file, template, &mut texts);
+        }
+        Partials { texts, own: files.first().map_or_else(String::new, |first| first.0.to_owned()) }
     }
-    let fault = |file: &str, (line, column): Spot, reason: String| {
-        Err(TemplateError { name: file.to_owned(), line, column, reason })
-    };
-    let missing = texts.values().find_map(|uses| {
-        let (name, spot, _) =
-            uses.names.iter().find(|(name, _, needed)| *needed && !texts.contains_key(name))?;
-        Some((&uses.file, *spot, name))
-    });
-    if let Some((file, spot, name)) = missing {
-        let first = files.first().map_or("", |first| first.0);
-        let known: Vec<&str> = texts.keys().map(String::as_str).filter(|name| *name != first).collect();
-        let known = match known.is_empty() {
+
+    /// That none comes back to itself.
+    pub(super) fn end(&self) -> Result<(), TemplateError> {
+        for (name, uses) in &self.texts {
+            if let Some((way, spot)) = circle(name, &self.texts) {
+                let way = way.join(" → ");
+                let reason = format!("the partial `{name}` includes itself, which would not end: {way}");
+                return Err(fault(&uses.file, spot, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// That all are there.
+    pub(super) fn are_there(&self) -> Result<(), TemplateError> {
+        for uses in self.texts.values() {
+            let missing =
+                |(name, _, needed): &&(String, Spot, bool)| *needed && !self.texts.contains_key(name);
+            if let Some((name, spot, _)) = uses.names.iter().find(missing) {
+                let reason = format!("there is no partial `{name}`; {}", self.known());
+                return Err(fault(&uses.file, *spot, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> String {
+        let names: Vec<&str> =
+            self.texts.keys().map(String::as_str).filter(|name| *name != self.own).take(TOLD).collect();
+        match names.is_empty() {
             true => "there are none: set partials to their folder".to_owned(),
-            false => format!("there are {}", known.join(", ")),
-        };
-        return fault(file, spot, format!("there is no partial `{name}`; {known}"));
-    }
-    for name in texts.keys() {
-        if let Some((way, spot)) = circle(name, &texts) {
-            let file = texts.get(name).map(|uses| uses.file.as_str()).unwrap_or_default();
-            return fault(file, spot, format!("the partial uses itself without end: {}", way.join(" → ")));
+            false => format!("there are {}", names.join(", ")),
         }
     }
-    Ok(())
+}
+
+fn fault(file: &str, (line, column): Spot, reason: String) -> TemplateError {
+    TemplateError { name: file.to_owned(), line, column, reason }
 }
 
 fn gather(name: &str, file: &str, template: &Template, texts: &mut BTreeMap<String, Uses>) {
