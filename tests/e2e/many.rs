@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use serde_json::Value;
 use tempfile::tempdir;
 use tests::{
     Outcome, PATIENCE, Rolecall,
@@ -50,6 +51,92 @@ async fn more_questions_than_connections_are_all_followed() -> Outcome {
     }
     let sockets = sockets(render.part.pid())?;
     render.part.explain(when((16..=110).contains(&sockets), || format!("it has {sockets} sockets open")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_for_the_templates_that_asked() -> Outcome {
+    const TEMPLATES: usize = 100;
+    let home = tempdir()?;
+    let server = Agent::server(home.path(), Access::Open)?;
+    server.ready().await?;
+    let mut config = format!("consul {{\n  address = \"{}\"\n}}\n", server.address());
+    let out = |n: usize| home.path().join(format!("{n}.out"));
+    for n in 0..TEMPLATES {
+        server.put(&format!("kv/own/{n}"), "0").await?;
+        let source = home.path().join(format!("{n}.hbs"));
+        // Each shares one of ten keys with nine others.
+        fs::write(&source, format!("{{{{key \"own/{n}\"}}}} {{{{keyExists \"shared/{}\"}}}}\n", n % 10))?;
+        let (source, out) = (source.display(), out(n).display().to_string());
+        config += &format!("template {{\n  source = \"{source}\"\n  destination = \"{out}\"\n}}\n");
+    }
+    let render = Rolecall::start("render", "render", home.path(), &config, vec![])?;
+    render.ready().await?;
+    let evaluations = async || -> Outcome<Vec<u64>> {
+        let (_, text) = render.page("metrics").await?;
+        let count = |n: usize| {
+            let name = format!("rolecall_render_evaluations_total{{destination=\"{}\"}} ", out(n).display());
+            text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap_or_default()
+        };
+        Ok((0..TEMPLATES).map(count).collect())
+    };
+    let before = evaluations().await?;
+    assert!(before.iter().all(|count| (1..=4).contains(count)), "{before:?}");
+    let holds = async |n: usize, expected: &str| {
+        let held = until(format!("file {n} to hold {expected:?}"), PATIENCE, async || {
+            let text = fs::read_to_string(out(n)).unwrap_or_default();
+            when(text == expected, || text.clone())
+        });
+        render.part.explain(held.await)
+    };
+    for round in 1..=5 {
+        server.put("kv/own/42", round).await?;
+        holds(42, &format!("{round} false\n")).await?;
+    }
+    server.put("kv/shared/7", "x").await?;
+    for n in (7..TEMPLATES).step_by(10) {
+        holds(n, "0 true\n").await?;
+    }
+    let more: Vec<u64> =
+        evaluations().await?.iter().zip(before).map(|(after, before)| after - before).collect();
+    let expected = (0..TEMPLATES).map(|n| match n {
+        42 => 5,
+        _ => u64::from(n % 10 == 7),
+    });
+    render.part.explain(when(more == expected.collect::<Vec<_>>(), || format!("filled again: {more:?}")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn register_keeps_many_services_within_its_connections() -> Outcome {
+    const SERVICES: usize = 80;
+    let home = tempdir()?;
+    let server = Agent::server(home.path(), Access::Open)?;
+    server.ready().await?;
+    let mut config = format!("consul {{\n  address = \"{}\"\n  max_connections = 16\n}}\n", server.address());
+    for n in 0..SERVICES {
+        config += &format!(
+            "service \"s{n}\" {{\n  id = \"s{n}\"\n  address = \"127.0.0.1\"\n  port = {}\n  probe \"static\" {{\n    role = \
+             \"primary\"\n  }}\n}}\n",
+            1000 + n
+        );
+    }
+    let register = Rolecall::start("register", "register", home.path(), &config, vec![])?;
+    let in_sync = |s: &Value| {
+        let services = s["services"].as_array().cloned().unwrap_or_default();
+        services.len() == SERVICES && services.iter().all(|one| one["agent"]["state"] == "in sync")
+    };
+    register.shows("that each is registered", PATIENCE, in_sync).await?;
+    // Heartbeats have connections of their own, one for each service at most.
+    let within = until("few connections", PATIENCE, async || {
+        let sockets = sockets(register.part.pid())?;
+        when(sockets <= 16 + SERVICES, || format!("it has {sockets} sockets open"))
+    });
+    register.part.explain(within.await)?;
+    // One that has no seat is seen when its turn comes.
+    server.put("agent/service/deregister/s7", "").await?;
+    until("the lost entry to return", PATIENCE, async || {
+        when(!server.entries("s7").await?.is_empty(), || "it is not there".into())
+    })
+    .await
 }
 
 /// How many sockets a process has open, its own listeners among them.

@@ -133,3 +133,103 @@ async fn several_agents_behind_one_name_are_refused() -> Outcome {
     let _only = balancer(home, &front, &[&one])?;
     register.shows("its entry in Consul", PATIENCE, in_sync).await.map(drop)
 }
+
+/// Passes on what comes to it, until it is frozen: then the connections of before stay open, and hear nothing more.
+struct Forwarder {
+    address: std::net::SocketAddr,
+    frozen: tokio::sync::watch::Sender<()>,
+    _accepting: tokio::task::JoinSet<()>,
+}
+
+impl Forwarder {
+    async fn before(to: std::net::SocketAddr) -> Outcome<Forwarder> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        let frozen = tokio::sync::watch::channel(()).0;
+        let mut accepting = tokio::task::JoinSet::new();
+        let freezes = frozen.subscribe();
+        accepting.spawn(async move {
+            let mut passing = tokio::task::JoinSet::new();
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut freezes = freezes.clone();
+                freezes.mark_unchanged();
+                passing.spawn(async move {
+                    let Ok(mut far) = tokio::net::TcpStream::connect(to).await else { return };
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        Ok(()) = freezes.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Ok(Forwarder { address, frozen, _accepting: accepting })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_all_questions_share_one_connection() -> Outcome {
+    const QUESTIONS: usize = 300;
+    let directory = tempfile::tempdir()?;
+    let home = directory.path();
+    let (issuer, https) = (Issuer::new(home, "issuer")?, Port::lease()?);
+    let own = issuer.certificate("agent")?;
+    let server = Agent::server(home, Access::Open)?;
+    let tls = json!({ "ports": { "https": https.number() }, "cert_file": own, "key_file": own });
+    let agent = Agent::client_as("consul-client", home, &server, Access::Open, tls)?;
+    tokio::try_join!(server.ready(), agent.ready())?;
+    let mut expected: Vec<String> = (0..QUESTIONS).map(|n| format!("{n}.0")).collect();
+    for (n, value) in expected.iter().enumerate() {
+        server.put(&format!("kv/many/{n}"), value).await?;
+    }
+    let (source, out) = (home.join("t.hbs"), home.join("out"));
+    fs::write(&source, (0..QUESTIONS).map(|n| format!("{{{{key \"many/{n}\"}}}}\n")).collect::<String>())?;
+    let forwarder = Forwarder::before(https.address()).await?;
+    let config = format!(
+        "consul {{\n  address = \"https://{}\"\n  ssl {{\n    ca_cert = \"{}\"\n  }}\n}}\ntemplate {{\n  source =          \"{}\"\n  destination = \"{}\"\n}}\n",
+        forwarder.address,
+        issuer.authority().display(),
+        source.display(),
+        out.display()
+    );
+    let render = Rolecall::start("render", "render", home, &config, vec![])?;
+    let holds = async |expected: &[String], what: &str| {
+        let text = expected.iter().map(|line| format!("{line}\n")).collect::<String>();
+        let held = until(format!("the file to hold {what}"), PATIENCE, async || {
+            let found = fs::read_to_string(&out).unwrap_or_default();
+            when(found == text, || format!("{} lines", found.lines().count()))
+        });
+        render.part.explain(held.await)
+    };
+    holds(&expected, "each key").await?;
+    until("one connection", PATIENCE, async || {
+        let open = connections(forwarder.address.port())?;
+        when(open == 1, || format!("{open} connections"))
+    })
+    .await?;
+    for (round, n) in [0, 150, 299].into_iter().enumerate() {
+        expected[n] = format!("{n}.{}", round + 1);
+        server.put(&format!("kv/many/{n}"), &expected[n]).await?;
+        holds(&expected, &format!("what key {n} became")).await?;
+    }
+    assert_eq!(connections(forwarder.address.port())?, 1);
+
+    // All questions hang with the connection; a new one is made long before their deadlines.
+    forwarder.frozen.send_replace(());
+    expected[7] = "7.9".into();
+    server.put("kv/many/7", "7.9").await?;
+    let began = tokio::time::Instant::now();
+    holds(&expected, "what came after the freeze").await?;
+    let took = began.elapsed();
+    render.part.explain(when(took < std::time::Duration::from_secs(10), || format!("it took {took:?}")))
+}
+
+/// How many connections to a port of loopback are open, as their clients see them.
+fn connections(port: u16) -> Outcome<usize> {
+    let table = fs::read_to_string("/proc/net/tcp")?;
+    let to = format!(":{port:04X}");
+    let is_open = |line: &&str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        columns.get(2).is_some_and(|remote| remote.ends_with(&to)) && columns.get(3) == Some(&"01")
+    };
+    Ok(table.lines().skip(1).filter(is_open).count())
+}

@@ -22,6 +22,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
             "instance.rs",
             "query.rs",
             "rights.rs",
+            "shared/document.rs",
             "wire.rs",
         ],
     ),
@@ -73,6 +74,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
         "render",
         &[
             "again.rs",
+            "blocked.rs",
             "config",
             "environment.rs",
             "facts.rs",
@@ -101,6 +103,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
             "status",
             "status.rs",
             "template",
+            "ways.rs",
         ],
     ),
 ];

@@ -9,7 +9,7 @@ use crate::{
     external,
     login::{self, Granted},
     registration::span,
-    seats::Seats,
+    seats::{Claim, Seats},
     settings::Login,
     wire,
 };
@@ -31,6 +31,8 @@ pub struct Client {
     max_stale: Duration,
     /// How long the last value is kept when Consul seems to have lost its data; zero to believe everything.
     quarantine: Duration,
+    /// Whether the agent's cache may answer.
+    cached: bool,
     seats: Seats,
 }
 
@@ -47,6 +49,14 @@ pub struct Answer {
     pub index: u64,
     /// The value, shaped by [`wire::read`].
     pub value: Value,
+}
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Leader,
+    AnyServer,
+    Cache,
 }
 
 /// An agent answers a local call at once; a server that is frozen behind it held one for 25 s (measured).
@@ -69,6 +79,7 @@ impl Client {
             access,
             max_stale: Duration::ZERO,
             quarantine: Duration::ZERO,
+            cached: false,
             seats,
         })
     }
@@ -108,6 +119,19 @@ impl Client {
         Client { max_stale, ..self }
     }
 
+    /// The same, but the agent's cache may answer, as far as `max_stale` allows.
+    #[must_use]
+    pub fn allow_cached(self, cached: bool) -> Client {
+        Client { cached, ..self }
+    }
+
+    /// The same, but Consul may hold a question open for this time.
+    #[must_use]
+    pub fn wait_for(self, block_query_wait: Duration) -> Client {
+        let settings = ConsulSettings { block_query_wait, ..(*self.settings).clone() };
+        Client { settings: Arc::new(settings), ..self }
+    }
+
     /// The same, but a watch does not believe at once that all is gone ([`crate::doubt`]).
     #[must_use]
     pub fn doubt_for(self, quarantine: Duration) -> Client {
@@ -117,6 +141,12 @@ impl Client {
     /// Who may keep a question open.
     pub(crate) fn seats(&self) -> &Seats {
         &self.seats
+    }
+
+    /// A claim to keep one question open: what is held open is bounded by `max_connections`.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        self.seats.claim()
     }
 
     pub(crate) fn quarantine(&self) -> Duration {
@@ -138,20 +168,31 @@ impl Client {
     /// Asks a question; with an index, Consul holds it open until the answer changes or the wait runs out.
     pub async fn ask(&self, query: &Query, index: u64) -> Result<Answer, ClientError> {
         if !self.max_stale.is_zero() && *query != Query::Datacenters {
-            let (answer, age) = self.ask_once(query, index, true).await?;
+            let from = if self.may_be_cached(query) { From::Cache } else { From::AnyServer };
+            let (answer, age) = self.ask_once(query, index, from).await?;
             if age <= self.max_stale {
                 return Ok(answer);
             }
         }
-        Ok(self.ask_once(query, index, false).await?.0)
+        Ok(self.ask_once(query, index, From::Leader).await?.0)
     }
 
-    /// Asks once; with the answer comes how long ago its server heard from the leader.
+    /// Whether the agent's cache is asked.
+    pub(crate) fn may_be_cached(&self, query: &Query) -> bool {
+        self.cached && !self.max_stale.is_zero() && query.is_cacheable()
+    }
+
+    /// The same, but no cache is asked.
+    pub(crate) fn fresh(self) -> Client {
+        Client { cached: false, ..self }
+    }
+
+    /// Asks once; with the answer comes how long ago its server heard from the leader, or the cache from a server.
     async fn ask_once(
         &self,
         query: &Query,
         index: u64,
-        stale: bool,
+        from: From,
     ) -> Result<(Answer, Duration), ClientError> {
         let mut url = match query {
             Query::Node { name: None, scope } => {
@@ -161,8 +202,10 @@ impl Client {
             _ => self.url(&query.path(), &query.params()),
         };
         let wait = self.settings.block_query_wait;
-        if stale {
-            url.query_pairs_mut().append_pair("stale", "");
+        match from {
+            From::Leader => {}
+            From::AnyServer => _ = url.query_pairs_mut().append_pair("stale", ""),
+            From::Cache => _ = url.query_pairs_mut().append_pair("cached", ""),
         }
         if *query != Query::Datacenters {
             url.query_pairs_mut().append_pair("wait", &span(wait));
@@ -173,9 +216,13 @@ impl Client {
         // Consul adds up to a sixteenth to the wait, so that clients do not come back in step.
         let deadline = if index > 0 { wait + wait / 16 + MARGIN } else { LOCAL };
         let asked = format!("GET {query}");
-        let reply = self.send(self.request(Method::GET, url), &asked, deadline).await?;
-        let age = header(&reply.headers, "x-consul-lastcontact").and_then(|age| age.parse().ok());
-        Ok((self.answer(query, &asked, reply)?, Duration::from_millis(age.unwrap_or_default())))
+        let mut request = self.request(Method::GET, url);
+        if from == From::Cache {
+            request = request.header("cache-control", format!("max-age={}", self.max_stale.as_secs()));
+        }
+        let reply = self.send(request, &asked, deadline).await?;
+        let age = age(&reply.headers);
+        Ok((self.answer(query, &asked, reply)?, age))
     }
 
     /// Asks the agent to hold a service.
@@ -296,9 +343,19 @@ impl Client {
 
     /// Writes a key if it was last written at `index` (0: if it does not exist); false when somebody else did meanwhile.
     pub async fn compare_and_set(&self, key: &str, value: &str, index: u64) -> Result<bool, ClientError> {
+        self.set_key(key, value.to_owned().into_bytes(), &[("cas", &index.to_string())]).await
+    }
+
+    /// Writes a key under these conditions; false when they do not hold.
+    pub(crate) async fn set_key(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        conditions: &[(&str, &str)],
+    ) -> Result<bool, ClientError> {
         let path: Vec<&str> = std::iter::once("kv").chain(key.split('/')).collect();
-        let (asked, index) = (format!("PUT kv/{key}"), index.to_string());
-        let request = self.request(Method::PUT, self.url(&path, &[("cas", &index)])).body(value.to_owned());
+        let asked = format!("PUT kv/{key}");
+        let request = self.request(Method::PUT, self.url(&path, conditions)).body(value);
         let reply = self.send(request, &asked, LOCAL).await?;
         if reply.status.is_success() { Ok(reply.text().trim() == "true") } else { Err(reply.refused(&asked)) }
     }
@@ -451,6 +508,33 @@ impl Reply {
     }
 }
 
+/// How old an answer may be: an agent that lost its servers tells the age of what it has in its cache.
+fn age(headers: &HeaderMap) -> Duration {
+    let number = |name| header(headers, name).and_then(|number| number.parse().ok()).unwrap_or_default();
+    Duration::from_millis(number("x-consul-lastcontact")).max(Duration::from_secs(number("age")))
+}
+
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_as_old_as_its_oldest_part() {
+        for (told, expected) in [
+            (&[][..], 0),
+            (&[("x-consul-lastcontact", "120")], 120),
+            (&[("x-consul-lastcontact", "0"), ("x-cache", "HIT"), ("age", "7")], 7_000),
+            (&[("x-consul-lastcontact", "9000"), ("age", "2")], 9_000),
+            (&[("age", "soon")], 0),
+        ] {
+            let headers = told.iter().map(|(name, value)| {
+                (name.parse::<reqwest::header::HeaderName>().unwrap(), HeaderValue::from_static(value))
+            });
+            assert_eq!(age(&headers.collect()), Duration::from_millis(expected), "{told:?}");
+        }
+    }
 }

@@ -15,6 +15,11 @@ use std::{
 use tokio::time::Instant;
 
 const CONNECT: Duration = Duration::from_secs(2);
+/// With HTTP/2, all questions share a connection, and one that hangs times out alone: whether the connection is alive is
+/// asked this often, and answered within …
+const PING: Duration = Duration::from_secs(2);
+/// … this time; else it is given up, with all that is asked over it.
+const PONG: Duration = Duration::from_secs(2);
 /// Certificates are renewed hours before they end; this only bounds how often the files are read.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -96,6 +101,8 @@ fn build(
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(15))
+        .http2_keep_alive_interval(PING)
+        .http2_keep_alive_timeout(PONG)
         .redirect(reqwest::redirect::Policy::none())
         // A proxy of the environment is for the way out; Consul's agent is next door, and the token is for it alone.
         .no_proxy()

@@ -2,7 +2,7 @@
 //! question open (`seats`), and when an answer is not believed (`doubt`), what the bytes mean (`wire`), what both programs agree on (`instance`, `election`), the HTTP calls
 //! (`client`) with their connections (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may
 //! (`rights`), who answers (`agents`), and whether all of that is in order (`doctor`). `external` is the way without an
-//! agent.
+//! agent, `shared` that of programs of which one asks for all.
 //!
 //! Nothing here knows of processes, Redis or HAProxy.
 
@@ -22,8 +22,9 @@ pub mod login;
 pub mod query;
 pub mod registration;
 pub mod rights;
-mod seats;
+pub mod seats;
 pub mod settings;
+pub mod shared;
 mod tls;
 pub mod watch;
 pub mod wire;
@@ -38,4 +39,4 @@ pub use query::Query;
 pub use registration::{Held, HeldService, Registration, Status, TtlCheck};
 pub use rights::Right;
 pub use settings::ConsulSettings;
-pub use watch::{Watched, watch};
+pub use watch::{Watched, watch, watch_after};

@@ -104,6 +104,23 @@ impl Query {
         !matches!(self, Query::Datacenters | Query::Partitions | Query::Prepared { .. })
     }
 
+    /// Whether the answer is the same whoever asks, and wherever; a certificate with its key is for nobody else.
+    #[must_use]
+    pub fn is_shareable(&self) -> bool {
+        match self {
+            Query::Health { near, .. } | Query::Nodes { near, .. } => near.is_none(),
+            Query::Node { name, .. } => name.is_some(),
+            Query::Services(_) | Query::Key { .. } | Query::Tree { .. } | Query::Datacenters => true,
+            _ => false,
+        }
+    }
+
+    /// Whether an agent can keep the answer in its cache, which it refreshes by one question for all who ask.
+    #[must_use]
+    pub fn is_cacheable(&self) -> bool {
+        matches!(self, Query::Health { near: None, scope: Scope { more, .. }, .. } if more.is_empty())
+    }
+
     /// Path segments below `/v1/`; a key keeps its slashes by being split at them.
     #[must_use]
     pub fn path(&self) -> Vec<&str> {

@@ -75,12 +75,11 @@ impl Claim {
         ask: impl FnOnce(bool) -> F,
     ) -> Option<T> {
         if self.seats.with(|table| table.sit(self.number)) {
-            let answer = tokio::select! {
+            let _seat = Seat(self);
+            return tokio::select! {
                 answer = ask(true) => Some(answer),
                 () = self.gives_up.notified() => None,
             };
-            self.seats.with(|table| table.rise(self.number));
-            return answer;
         }
         if !first {
             sleep_until(self.rested).await;
@@ -112,6 +111,15 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         self.seats.with(|table| table.leave(self.number));
+    }
+}
+
+/// A seat that is taken, until dropped: whoever asked may have gone on before the answer.
+struct Seat<'a>(&'a Claim);
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.seats.with(|table| table.rise(self.0.number));
     }
 }
 
@@ -239,5 +247,14 @@ mod tests {
         lively.changed();
         assert_eq!(lively.ask(false, async |held| held).await, Some(true));
         assert_eq!(held.await.unwrap(), None, "it gave up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_goes_on_before_the_answer_leaves_its_seat() {
+        let seats = Seats::new(TURNS + 1);
+        let (mut first, mut second) = (seats.claim(), seats.claim());
+        let gone = tokio::time::timeout(TURN, first.ask(false, async |_| std::future::pending::<()>().await));
+        assert!(gone.await.is_err());
+        assert_eq!(second.ask(false, async |held| held).await, Some(true));
     }
 }

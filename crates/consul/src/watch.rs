@@ -4,6 +4,7 @@ use crate::{
     Answer, Client, Query,
     cursor::{Cursor, Heard},
     doubt::{Signs, doubt, empties, rights},
+    shared::document::Answered,
 };
 use serde_json::Value;
 use std::{sync::Arc, time::Duration};
@@ -17,8 +18,14 @@ use tokio::{
 pub struct Watched {
     /// The last good answer; `None` before the first.
     pub value: Option<Arc<Value>>,
+    /// Whether another program asked, and told it.
+    pub shared: bool,
     /// When that value came.
     pub heard: Option<Instant>,
+    /// Since when it has been followed.
+    pub since: Option<Instant>,
+    /// When the last good answer came, an equal one too.
+    pub answered: Option<Instant>,
     /// Index of the last good answer.
     pub index: u64,
     /// Good answers so far.
@@ -29,6 +36,12 @@ pub struct Watched {
     pub failed: u64,
     /// The present failure; the value is then the last known good one.
     pub trouble: Option<String>,
+    /// Whether that failure is an answer that is not believed.
+    pub doubted: bool,
+    /// Since when there has been trouble.
+    pub troubled: Option<Instant>,
+    /// The last failure and when it came, over or not.
+    pub last_error: Option<(Instant, String)>,
 }
 
 /// A question that Consul cannot hold open is asked again after this time (consul-template does the same).
@@ -39,10 +52,17 @@ const PACE: Duration = Duration::from_millis(50);
 const BURST: u32 = 20;
 
 /// Starts to follow `query`, which ends when all receivers are gone. Receivers are woken by a new value and by
-/// the beginning and end of trouble, never by an equal value.
+/// the beginning and end of trouble, never by an equal value; what they read then holds equal answers too.
 #[must_use]
 pub fn watch(client: Client, query: Query) -> watch::Receiver<Watched> {
-    let (tx, rx) = watch::channel(Watched::default());
+    watch_after(client, query, Watched::default())
+}
+
+/// The same, by somebody who knows an answer already: one that takes all of it away is doubted as any.
+#[must_use]
+pub fn watch_after(client: Client, query: Query, known: Watched) -> watch::Receiver<Watched> {
+    let known = Watched { since: known.since.or_else(|| Some(Instant::now())), ..known };
+    let (tx, rx) = watch::channel(known);
     tokio::spawn(async move {
         tokio::select! {
             () = tx.closed() => {}
@@ -61,12 +81,19 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
     loop {
         let index = cursor.index;
         let ask = |held: bool| client.ask(query, if held { index } else { 0 });
-        let Some(answered) = claim.ask(index == 0, ask).await else { continue };
+        let Some(mut answered) = claim.ask(index == 0, ask).await else { continue };
         let known = tx.borrow().clone();
+        if client.may_be_cached(query)
+            && answered.as_ref().is_ok_and(|answer| empties(known.value.as_deref(), &answer.value))
+        {
+            // A cache is not believed that all is gone.
+            answered = client.clone().fresh().ask(query, 0).await;
+        }
         let trouble = match &answered {
             Ok(answer) => doubts(client, query, &known, answer, &mut rewound).await,
             Err(error) => Some(error.to_string()),
         };
+        let doubted = answered.is_ok();
         match (answered, trouble) {
             (Ok(answer), None) => {
                 let (next, heard) = cursor.hear(answer.index);
@@ -88,7 +115,7 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
                 let trouble = trouble.unwrap_or_default();
                 let (mut news, limit) = (false, client.settings().retry.attempts);
                 tx.send_if_modified(|watched| {
-                    news = watched.fail(&trouble);
+                    news = watched.fail(&trouble, doubted, Instant::now());
                     news || watched.failures == limit
                 });
                 if news {
@@ -130,8 +157,10 @@ async fn doubts(
 impl Watched {
     /// Takes in a good answer; true when somebody should be woken.
     fn take(&mut self, value: Value, index: u64, now: Instant) -> bool {
-        let mended = self.trouble.take().is_some();
-        self.failures = 0;
+        // That it was asked here is news too, for whoever tells others.
+        let mended = self.trouble.take().is_some() || self.shared;
+        (self.failures, self.doubted, self.troubled, self.shared) = (0, false, None, false);
+        self.answered = Some(now);
         self.answers += 1;
         self.index = index;
         let news = self.value.as_deref() != Some(&value);
@@ -142,12 +171,31 @@ impl Watched {
         news || mended
     }
 
+    /// Takes in what another program told at `heard`; true when somebody should be woken.
+    pub fn read(&mut self, told: &Answered, heard: Instant) -> bool {
+        let mended = self.trouble.take().is_some();
+        (self.failures, self.doubted, self.troubled, self.shared) = (0, false, None, true);
+        self.since.get_or_insert(heard);
+        (self.index, self.answered) = (told.index, Some(heard));
+        let is_known =
+            self.value.as_ref().is_some_and(|value| Arc::ptr_eq(value, &told.value) || *value == told.value);
+        if !is_known {
+            self.answers += 1;
+            self.heard = Some(Instant::now());
+        }
+        self.value = Some(Arc::clone(&told.value));
+        !is_known || mended
+    }
+
     /// Takes in a failure; true when it is a new one.
-    fn fail(&mut self, trouble: &str) -> bool {
+    fn fail(&mut self, trouble: &str, doubted: bool, now: Instant) -> bool {
         self.failures = self.failures.saturating_add(1);
         self.failed += 1;
         let news = self.trouble.as_deref() != Some(trouble);
         self.trouble = Some(trouble.to_owned());
+        self.doubted = doubted;
+        self.troubled.get_or_insert(now);
+        self.last_error = Some((now, trouble.to_owned()));
         news
     }
 }
@@ -181,11 +229,22 @@ mod tests {
         let mut watched = Watched::default();
         assert!(watched.take(json!([1]), 5, now), "the first answer is news");
         assert!(!watched.take(json!([1]), 6, now), "an equal one is not");
-        assert!(watched.fail("down"), "trouble is news once");
-        assert!(!watched.fail("down"));
+        let later = now + Duration::from_secs(1);
+        assert!(watched.fail("down", false, later), "trouble is news once");
+        assert!(!watched.fail("down", false, later + Duration::from_secs(1)));
+        assert_eq!(watched.troubled, Some(later), "it began with the first failure");
         assert_eq!(watched.value.as_deref(), Some(&json!([1])), "the last good value is kept");
         assert!(watched.take(json!([1]), 6, now), "its end is news");
-        assert_eq!(watched.failures, 0);
+        assert_eq!((watched.failures, watched.troubled), (0, None));
+        let told = Answered { index: 7, value: Arc::new(json!([1])) };
+        assert!(!watched.read(&told, now), "another tells the same");
+        assert_eq!((watched.shared, watched.index), (true, 7));
+        assert!(watched.take(json!([1]), 8, now), "that it was asked here is news");
+        assert_eq!(
+            watched.last_error.map(|(_, said)| said).as_deref(),
+            Some("down"),
+            "what was wrong is known still"
+        );
     }
 
     #[test]

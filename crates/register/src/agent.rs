@@ -4,10 +4,18 @@ use crate::{diagnosis::Witness, several::Answering};
 use consul::{
     Client, ClientError, External, Held, Instance, Query, Registration, Right, Status,
     rights::Access::{Read, Write},
+    seats::Claim,
 };
 use daemon::clock::Moment;
-use std::{future::Future, sync::OnceLock, time::Duration};
-use tokio::{sync::watch, time::timeout};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 
 /// The local Consul agent.
 pub trait Agent: Send + Sync {
@@ -61,6 +69,8 @@ pub struct ConsulAgent {
     answering: Option<watch::Receiver<Answering>>,
     /// Set once something was registered: from then on, keeping it true comes first.
     registered: OnceLock<()>,
+    /// To keep the question open what the agent holds; clones share it.
+    claim: Arc<Mutex<Claim>>,
 }
 
 /// Until when a look is good for what is said of the instance.
@@ -88,6 +98,7 @@ impl ConsulAgent {
     #[must_use]
     pub fn new(client: Client, service: &str) -> Self {
         Self {
+            claim: Arc::new(Mutex::new(client.claim())),
             client,
             service: service.to_owned(),
             looked: None,
@@ -131,6 +142,17 @@ impl ConsulAgent {
             (_, Some(several)) => Err(Refusal::Wrong(several)),
             (Answering::Away(why), _) => Err(Refusal::Trouble(why.clone())),
             _ => Ok(()),
+        }
+    }
+
+    /// Waits for a change, where there is a seat for it; else asks when its turn comes.
+    async fn held_open(&self, id: &str, hash: &str) -> Result<Held, ClientError> {
+        let mut claim = self.claim.lock().await;
+        loop {
+            let ask = |open: bool| self.client.held(id, Some(hash).filter(|_| open));
+            if let Some(held) = claim.ask(false, ask).await {
+                return held;
+            }
         }
     }
 
@@ -179,9 +201,10 @@ impl Agent for ConsulAgent {
     }
 
     async fn held(&self, id: &str, hash: Option<&str>) -> Result<Held, Refusal> {
-        let done = match &self.external {
-            Some(external) => external.held(id, hash).await,
-            None => self.client.held(id, hash).await,
+        let done = match (&self.external, hash) {
+            (Some(external), _) => external.held(id, hash).await,
+            (None, None) => self.client.held(id, None).await,
+            (None, Some(hash)) => self.held_open(id, hash).await,
         };
         done.map_err(|e| self.refusal("read", &e))
     }

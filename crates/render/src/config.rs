@@ -1,5 +1,6 @@
 //! What the user may choose: files, environment and flags, checked as a whole. Every mistake is reported at once.
 
+mod deduplicate;
 mod exec;
 pub mod flags;
 mod haproxy;
@@ -9,6 +10,7 @@ mod spelling;
 mod taken_over;
 mod writing;
 
+pub use deduplicate::Deduplicate;
 pub use haproxy::HaproxyConfig;
 pub use process::ProcessConfig;
 
@@ -36,6 +38,10 @@ pub struct RenderConfig {
     pub templates: Vec<TemplateConfig>,
     /// How old an answer may be that a server of Consul gives without asking its leader; zero for not at all.
     pub max_stale: Duration,
+    /// Whether the agent's cache may answer.
+    pub cached: bool,
+    /// How answers are shared with other hosts.
+    pub deduplicate: Option<Deduplicate>,
     /// Render each template once, then end.
     pub once: bool,
     /// Print instead of writing; run nothing.
@@ -119,6 +125,7 @@ impl RenderConfig {
         spelling::translate(&mut top, mistakes);
         spelling::set_aside(&mut top, mistakes);
         let process = ProcessConfig::read(&mut top, mistakes);
+        let cached = top.part(&["consul"], &["cached"]).bool("cached", mistakes).unwrap_or_default();
         let mut consul = ConsulSettings::read(&mut top, &env, &flags.consul, mistakes);
         consul.retry.attempts = process.attempts;
         let admin = AdminSettings::read(&mut top, &env, &flags.admin, mistakes);
@@ -158,8 +165,27 @@ impl RenderConfig {
         }
         let max_stale = top.duration("max_stale", mistakes).unwrap_or(MAX_STALE);
         let once = top.bool("once", mistakes).unwrap_or_default();
+        if cached && max_stale.is_zero() {
+            top.mistake(
+                "consul.cached",
+                "has no effect with max_stale = \"0s\", which asks the leader",
+                mistakes,
+            );
+        }
+        let deduplicate = Deduplicate::read(&mut top, consul.block_query_wait, mistakes);
         top.finish(mistakes);
-        RenderConfig { consul, admin, templates, max_stale, once, dry: flags.dry, process, exec }
+        RenderConfig {
+            consul,
+            admin,
+            templates,
+            max_stale,
+            cached,
+            deduplicate,
+            once,
+            dry: flags.dry,
+            process,
+            exec,
+        }
     }
 
     /// The effective configuration, for people; secrets are left out.
@@ -173,6 +199,8 @@ impl RenderConfig {
             "log": admin["log"],
             "once": self.once,
             "max_stale": show_duration(self.max_stale),
+            "cached": self.cached,
+            "deduplicate": self.deduplicate.as_ref().map(Deduplicate::show),
             "pid_file": process["pid_file"],
             "kill_signal": process["kill_signal"],
             "reload_signal": process["reload_signal"],

@@ -14,7 +14,7 @@ use config::Finding;
 use consul::{
     Client, Query, Right,
     doctor::{Needs, examine as examine_consul},
-    rights::Access::Read,
+    rights::Access::{Read, Write},
 };
 use std::{collections::BTreeSet, path::Path, time::Duration};
 use tokio::time::timeout;
@@ -27,7 +27,8 @@ pub async fn examine(loaded: &Loaded) -> Vec<Finding> {
     for template in loaded.templates() {
         asked.extend(template.fill(&Facts::default(), &Followed::new()).asked);
     }
-    let needs = Needs { rights: asked.iter().flat_map(rights).collect(), agent: false };
+    let shares = loaded.config.deduplicate.iter().map(|choice| Right::keys(Write, &choice.prefix));
+    let needs = Needs { rights: asked.iter().flat_map(rights).chain(shares).collect(), agent: false };
     let mut findings = match Client::new(&loaded.config.consul) {
         Ok(client) => examine_consul(&client, &needs).await,
         Err(error) => vec![Finding::failed("Consul", error.to_string())],
@@ -43,12 +44,12 @@ pub async fn examine(loaded: &Loaded) -> Vec<Finding> {
     findings
 }
 
-/// What a question needs. Lists of everything are cut to what the token may see, so they need nothing.
+/// What a question needs. Lists of everything, and trees of keys, are cut to what the token may see, so they need nothing.
 fn rights(query: &Query) -> Vec<Right> {
     match query {
         Query::Health { service, .. } => vec![Right::service(Read, service), Right::node(Read, service)],
         Query::Node { name: Some(name), .. } => vec![Right::node(Read, name)],
-        Query::Key { key: path, .. } | Query::Tree { prefix: path, .. } => vec![Right::keys(Read, path)],
+        Query::Key { key, .. } => vec![Right::keys(Read, key)],
         _ => vec![],
     }
 }
@@ -133,5 +134,20 @@ async fn level(stats: &Socket) -> Finding {
             "nobody listens: HAProxy does not run, or its configuration has no such stats socket",
         ),
         Err(error) => Finding::failed(what, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consul::query::Scope;
+
+    #[test]
+    fn only_what_is_refused_needs_a_right() {
+        let said = |query: &Query| rights(query).iter().map(Right::to_string).collect::<Vec<_>>();
+        let scope = Scope::default;
+        assert_eq!(said(&Query::Key { key: "a/b".into(), scope: scope() }), ["key:read on \"a/b\""]);
+        assert!(said(&Query::Tree { prefix: "a/".into(), scope: scope() }).is_empty());
+        assert!(said(&Query::Services(scope())).is_empty());
     }
 }

@@ -1,6 +1,8 @@
 //! What `render` counts, for Prometheus.
 
-use crate::{apply::Marks, facts::Facts, status::State};
+use crate::{apply::Marks, facts::Facts, questions::Heard, status::State};
+use consul::Watched;
+use daemon::clock::unix_millis;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -13,8 +15,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use std::fmt;
-use tokio::sync::watch;
+use std::{fmt, sync::atomic::AtomicU64};
 
 type Labels = Vec<(&'static str, String)>;
 type Seconds = Family<Labels, Histogram, fn() -> Histogram>;
@@ -26,6 +27,9 @@ pub struct Metrics {
     cut: Family<Labels, Counter>,
     drifts: Family<Labels, Counter>,
     state: Family<Labels, Gauge>,
+    evaluations: Family<Labels, Counter>,
+    blocked: Family<Labels, Gauge>,
+    moments: Family<Labels, Gauge<f64, AtomicU64>>,
     seconds: Seconds,
 }
 
@@ -33,15 +37,18 @@ const STATES: [State; 4] = [State::Waiting, State::Applied, State::Pending, Stat
 
 impl Metrics {
     /// Registers everything.
-    pub fn register(registry: &mut Registry, facts: watch::Receiver<Facts>) -> Self {
+    pub fn register(registry: &mut Registry, heard: Heard) -> Self {
         let metrics = Metrics {
             changes: Family::default(),
             cut: Family::default(),
             drifts: Family::default(),
             state: Family::default(),
+            evaluations: Family::default(),
+            blocked: Family::default(),
+            moments: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.000_25, 2.0, 18))),
         };
-        registry.register_collector(Box::new(Queries(facts)));
+        registry.register_collector(Box::new(Queries(heard)));
         let registry = registry.sub_registry_with_prefix("rolecall_render");
         registry.register(
             "changes",
@@ -59,6 +66,18 @@ impl Metrics {
             metrics.drifts.clone(),
         );
         registry.register("template_state", "1 for the state that a template is in", metrics.state.clone());
+        registry.register("evaluations", "How often a template was filled", metrics.evaluations.clone());
+        registry.register(
+            "template_blocked",
+            "How many questions of a template have no answer to go by, or only the last known one",
+            metrics.blocked.clone(),
+        );
+        registry.register_with_unit(
+            "template_last",
+            "Unix time of what a template did last: evaluated, changed",
+            Unit::Seconds,
+            metrics.moments.clone(),
+        );
         registry.register_with_unit(
             "apply",
             "Time by step: own (Consul's answer to renamed file, without the check), check, steer, reload",
@@ -70,6 +89,7 @@ impl Metrics {
 
     /// A text came into use.
     pub fn changed(&self, destination: &str, haproxy: &str, outcome: &str, marks: &Marks) {
+        self.moment(destination, "changed");
         self.changes.get_or_create(&labels(destination, haproxy, "outcome", outcome)).inc();
         let step = |from: Option<f64>, to: Option<f64>| Some(to? - from?);
         for (name, millis) in [
@@ -100,6 +120,21 @@ impl Metrics {
         self.drifts.get_or_create(&whose(destination, haproxy)).inc();
     }
 
+    /// A template was filled.
+    pub fn evaluated(&self, destination: &str) {
+        self.evaluations.get_or_create(&whose(destination, "")).inc();
+        self.moment(destination, "evaluated");
+    }
+
+    /// So many of its questions have no answer to go by.
+    pub fn blocked(&self, destination: &str, questions: usize) {
+        self.blocked.get_or_create(&whose(destination, "")).set(questions as i64);
+    }
+
+    fn moment(&self, destination: &str, event: &str) {
+        self.moments.get_or_create(&labels(destination, "", "event", event)).set(unix_millis() / 1e3);
+    }
+
     /// A template is in this state.
     pub fn state(&self, destination: &str, state: State) {
         for known in STATES {
@@ -111,20 +146,21 @@ impl Metrics {
 
 /// The state of each question, read from what is known when Prometheus asks.
 #[derive(Debug)]
-struct Queries(watch::Receiver<Facts>);
+struct Queries(Heard);
 
 impl Collector for Queries {
     fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
-        let facts = self.0.borrow().clone();
-        let mut trouble = out.encode_descriptor(
-            "rolecall_render_query_trouble",
-            "1 while Consul gives no good answer and the last one is kept",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (query, watched) in facts.iter() {
-            let value = i64::from(watched.trouble.is_some());
-            ConstGauge::new(value).encode(trouble.encode_family(&[("query", query.to_string())])?)?;
+        let facts = self.0.now();
+        let trouble = |watched: &Watched| Some(f64::from(u8::from(watched.trouble.is_some())));
+        let age = |watched: &Watched| watched.answered.map(|answered| answered.elapsed().as_secs_f64());
+        let index = |watched: &Watched| Some(watched.index as f64);
+        let of: [(&str, &str, &dyn Fn(&Watched) -> Option<f64>); 3] = [
+            ("trouble", "1 while Consul gives no good answer and the last one is kept", &trouble),
+            ("age_seconds", "Time since Consul's last good answer, an equal one too", &age),
+            ("index", "X-Consul-Index of the last good answer", &index),
+        ];
+        for (name, help, value) in of {
+            gauges(&mut out, &format!("rolecall_render_query_{name}"), help, &facts, value)?;
         }
         let mut failures = out.encode_descriptor(
             "rolecall_render_query_failures",
@@ -138,6 +174,22 @@ impl Collector for Queries {
         }
         Ok(())
     }
+}
+
+fn gauges(
+    out: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    facts: &Facts,
+    value: &dyn Fn(&Watched) -> Option<f64>,
+) -> fmt::Result {
+    let mut gauge = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (query, watched) in facts.iter() {
+        if let Some(value) = value(watched) {
+            ConstGauge::new(value).encode(gauge.encode_family(&[("query", query.to_string())])?)?;
+        }
+    }
+    Ok(())
 }
 
 fn labels(destination: &str, haproxy: &str, name: &'static str, value: &str) -> Labels {

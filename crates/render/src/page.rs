@@ -5,7 +5,7 @@ mod template;
 
 use daemon::{
     html::{Html, element, text, worded},
-    view::{address, blocks, epoch, head, health, list, long_table, said},
+    view::{address, blocks, epoch, head, health, list, long_table, moment, said},
 };
 use serde_json::Value;
 
@@ -13,7 +13,8 @@ use serde_json::Value;
 #[must_use]
 pub fn page(status: &Value) -> String {
     let parts = [head(status), blocks(status, troubles(status)), services(status)].into_iter();
-    let page: Html = parts.chain(list(&status["templates"]).map(template::template)).collect();
+    let templates = list(&status["templates"]).map(template::template);
+    let page: Html = parts.chain(templates).chain([questions(status)]).collect();
     page.source()
 }
 
@@ -47,6 +48,29 @@ fn services(status: &Value) -> Html {
     };
     let parts = [worded("h2", "", "Services in Consul"), long_table(&columns, rows.iter().map(row))];
     element("section", "", parts.into_iter().chain(empty))
+}
+
+fn questions(status: &Value) -> Html {
+    let mut rows: Vec<&Value> = list(&status["queries"]).collect();
+    rows.sort_by_key(|query| query["trouble"].is_null());
+    let columns = ["Question", "Index", "Last answer", "Present value since (UTC)", "Last error"];
+    let ago = |query: &Value| query["age_ms"].as_f64().map(|age| format!("{:.0} s ago", age / 1e3));
+    let since = |of: &Value, key: &str| of[key].as_f64().map(moment).unwrap_or_default();
+    let error = |query: &Value| match &query["last_error"] {
+        Value::Null => String::new(),
+        error => format!("{} {}", since(error, "at_ms"), said(&error["said"])),
+    };
+    let row = |query: &&Value| {
+        vec![
+            worded("span", "code", said(&query["query"])),
+            text(query["index"].as_u64().map(|index| index.to_string()).unwrap_or_default()),
+            text(ago(query).unwrap_or_else(|| "none yet".into())),
+            text(since(query, "heard_ms")),
+            text(error(query)),
+        ]
+    };
+    let parts = [worded("h2", "", "Questions to Consul"), long_table(&columns, rows.iter().map(row))];
+    element("section", "", parts)
 }
 
 /// Who matters most comes first.

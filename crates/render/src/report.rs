@@ -11,6 +11,7 @@ use crate::{
     template::Draft,
 };
 use daemon::clock::unix_millis;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// One template's ends of the channels; clones tell the same story.
@@ -58,7 +59,14 @@ impl Report {
     /// What a filling lacks and warns of.
     pub fn filled(&self, draft: &Draft) {
         let (mut waits, mut warns) = (false, false);
+        self.metrics.evaluated(&self.destination);
         self.status.send_modify(|status| {
+            status.evaluations += 1;
+            status.evaluated = Some(unix_millis());
+            // One that failed did not come to its last question.
+            if *status.asked != draft.asked && draft.text.is_ok() {
+                status.asked = Arc::new(draft.asked.clone());
+            }
             waits = status.missing != draft.missing;
             warns = !draft.warnings.is_subset(&status.warnings);
             status.missing.clone_from(&draft.missing);

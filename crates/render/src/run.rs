@@ -17,14 +17,16 @@ use crate::{
     machine::Machine,
     metrics::Metrics,
     partials,
-    questions::{self, Asks},
+    questions::{self, Asks, Heard},
     report::Report,
+    sharing::{self, Sharing},
     status::{self, HaproxyStatus, TemplateStatus},
     steer::Helm,
     template::{self, Dialect, Language, Template, TemplateError},
+    waiting,
 };
 use ::config::{Environment, Mistake, Mistakes, Place};
-use consul::{Client, Session};
+use consul::{Client, Session, shared::Member};
 use daemon::{
     admin,
     clock::unix_millis,
@@ -49,6 +51,8 @@ pub struct Loaded {
     /// What its writer should know.
     pub warnings: Vec<Mistake>,
     templates: Vec<Box<dyn Template>>,
+    /// What each has in common with the equal ones of other hosts.
+    names: Vec<String>,
 }
 
 impl Loaded {
@@ -64,10 +68,15 @@ pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded
     let top = ::config::read(paths, &REPEATABLE, &mut mistakes);
     let config = RenderConfig::read(top, &env, flags, &mut mistakes);
     let env = Arc::new(without_secrets(env));
-    let mut templates = vec![];
+    let (mut templates, mut names) = (vec![], vec![]);
     let machine = Arc::<Machine>::default();
     for template in &config.templates {
-        match parse(template, &env, &machine) {
+        let scope = [&config.consul.namespace, &config.consul.partition];
+        let parsed = read(template).and_then(|read| {
+            names.push(sharing::name(&read.0, &read.1, &template.denied, scope));
+            parsed(template, &read, &env, &machine)
+        });
+        match parsed {
             Ok(parsed) => templates.push(parsed),
             Err(TemplateError { name, line, column, reason }) => {
                 mistakes.note(Place::at(name, line).column(column), "", reason);
@@ -75,7 +84,24 @@ pub fn load(paths: &[PathBuf], env: Environment, flags: &Flags) -> Result<Loaded
         }
     }
     let warnings = mistakes.warnings().to_vec();
-    mistakes.into_result(Loaded { config, warnings, templates })
+    mistakes.into_result(Loaded { config, warnings, templates, names })
+}
+
+/// The text of a template, and its dialect with the partials that it may use.
+fn read(template: &TemplateConfig) -> Result<(String, Dialect), TemplateError> {
+    let source = &template.source;
+    let name = source.display().to_string();
+    let unreadable = |e| TemplateError::of(name.clone(), format!("the template cannot be read: {e}"));
+    let text = match &template.contents {
+        Some(contents) => contents.clone(),
+        None => fs::read_to_string(source).map_err(unreadable)?,
+    };
+    let language = template.dialect.language.unwrap_or_else(|| Language::of(source));
+    let partials = match &template.partials {
+        Some(folder) => partials::read(folder, language)?,
+        None => vec![],
+    };
+    Ok((text, Dialect { partials, ..template.dialect.clone() }))
 }
 
 /// Reads and parses a template.
@@ -84,13 +110,15 @@ pub(crate) fn parse(
     env: &Arc<Environment>,
     machine: &Arc<Machine>,
 ) -> Result<Box<dyn Template>, TemplateError> {
-    let source = &template.source;
-    let name = source.display().to_string();
-    let unreadable = |e| TemplateError::of(name.clone(), format!("the template cannot be read: {e}"));
-    let text = match &template.contents {
-        Some(contents) => contents.clone(),
-        None => fs::read_to_string(source).map_err(unreadable)?,
-    };
+    parsed(template, &read(template)?, env, machine)
+}
+
+fn parsed(
+    template: &TemplateConfig,
+    (text, dialect): &(String, Dialect),
+    env: &Arc<Environment>,
+    machine: &Arc<Machine>,
+) -> Result<Box<dyn Template>, TemplateError> {
     let setting = Setting {
         env: Arc::clone(env),
         outside: Arc::<Machine>::clone(machine),
@@ -100,13 +128,7 @@ pub(crate) fn parse(
         many: template.many.is_some(),
         records: template.records,
     };
-    let language = template.dialect.language.unwrap_or_else(|| Language::of(source));
-    let partials = match &template.partials {
-        Some(folder) => partials::read(folder, language)?,
-        None => vec![],
-    };
-    let dialect = Dialect { partials, ..template.dialect.clone() };
-    template::parse(source, &text, &dialect, Arc::new(setting))
+    template::parse(&template.source, text, dialect, Arc::new(setting))
 }
 
 /// The environment as templates may see it.
@@ -120,7 +142,8 @@ pub(crate) fn without_secrets(mut env: Environment) -> Environment {
 pub(crate) struct Shown {
     address: String,
     registry: Arc<Registry>,
-    facts: watch::Receiver<Facts>,
+    heard: Heard,
+    shared: Option<sharing::Shown>,
     statuses: Vec<watch::Receiver<TemplateStatus>>,
 }
 
@@ -138,9 +161,9 @@ pub(crate) async fn work(
     (ready, held): (Ready, Option<Awaited>),
     leaving: Leaving,
 ) -> Exit {
-    let Loaded { config, templates, .. } = loaded;
+    let Loaded { config, templates, names, .. } = loaded;
     let client = match Client::new(&config.consul) {
-        Ok(client) => client.allow_stale(config.max_stale).doubt_for(QUARANTINE),
+        Ok(client) => client.allow_stale(config.max_stale).allow_cached(config.cached).doubt_for(QUARANTINE),
         Err(error) => {
             tracing::error!("{error}");
             return Exit::Failed;
@@ -149,7 +172,8 @@ pub(crate) async fn work(
     let session = Session::start(&client);
     let mut registry = daemon_metrics::registry(env!("CARGO_PKG_VERSION"));
     let (facts_tx, facts) = watch::channel(Facts::default());
-    let metrics = Metrics::register(&mut registry, facts.clone());
+    let heard = Heard::beside(facts.clone());
+    let metrics = Metrics::register(&mut registry, heard.clone());
     // One keeper's failure may be the end of all.
     let (end, inner) = shutdown::channel();
 
@@ -178,16 +202,29 @@ pub(crate) async fn work(
     }
     drop((all, inner, held));
     let address = client.settings().address.clone();
-    let shown =
-        Shown { address, registry: Arc::new(registry), facts: facts.clone(), statuses: statuses.clone() };
+    let choice = config.deduplicate.as_ref().filter(|_| !config.once && !config.dry);
+    let (sharing, members) = match choice {
+        Some(choice) => Sharing::join(&client, choice, &names),
+        None => (Sharing::none(), vec![]),
+    };
+    let shown = Shown {
+        address,
+        registry: Arc::new(registry),
+        heard: heard.clone(),
+        shared: choice.map(|_| sharing.shown(names)),
+        statuses: statuses.clone(),
+    };
     outside.shown.send_replace(Some(shown));
     let before = outside.files.borrow().changes;
     let gathering = tokio::spawn(gather(before, statuses.clone(), ready.clone(), outside.files.clone()));
-    tokio::spawn(questions::follow(client.clone(), asked, facts_tx));
+    let waiting = tokio::spawn(waiting::tell(heard.clone(), statuses.clone(), metrics));
+    tokio::spawn(questions::follow(client.clone(), asked, facts_tx, heard, sharing));
     let exit = ended(keepers, &config, facts, end, leaving).await;
     gathering.abort();
+    waiting.abort();
     // The last change may not have been told yet.
     tell(&outside.files, counted(before, &statuses, &ready));
+    members.into_iter().map(Member::leave).collect::<JoinSet<()>>().join_all().await;
     session.end().await;
     exit
 }
@@ -370,13 +407,13 @@ pub(crate) fn pages(ready: &Ready, shown: &watch::Receiver<Option<Shown>>) -> ad
         status: Arc::new(move || {
             let Some(shown) = statuses.borrow().clone() else { return serde_json::Value::Null };
             let templates: Vec<_> = shown.statuses.iter().map(|status| status.borrow().clone()).collect();
-            let heard_ms = |heard: tokio::time::Instant| unix_millis() - heard.elapsed().as_secs_f64() * 1e3;
+            let unix_ms = |at: tokio::time::Instant| unix_millis() - at.elapsed().as_secs_f64() * 1e3;
             status::page(
                 &shown.address,
                 &waits.awaited(),
-                &shown.facts.borrow().clone(),
-                &templates,
-                heard_ms,
+                &shown.heard.now(),
+                (&templates, &shown.shared.map(|shared| shared.places()).unwrap_or_default()),
+                unix_ms,
             )
         }),
         view: crate::page::page,

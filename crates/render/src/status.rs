@@ -4,9 +4,14 @@ mod haproxy;
 
 pub use haproxy::{HaproxyStatus, Reason};
 
-use crate::{apply::Marks, facts::Facts, ledger::Followed, services::services};
+use crate::{apply::Marks, blocked::blocks, facts::Facts, ledger::Followed, services::services};
+use consul::{Query, Watched, shared::Place};
 use serde_json::{Value, json};
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+use tokio::time::Instant;
 
 /// How a template stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +53,14 @@ pub struct TemplateStatus {
     pub destination: String,
     /// How the file stands.
     pub state: State,
+    /// What it asked when it was filled last.
+    pub asked: Arc<BTreeSet<Query>>,
+    /// How often it was filled.
+    pub evaluations: u64,
+    /// When it was filled last, in milliseconds of Unix time.
+    pub evaluated: Option<f64>,
+    /// When a text of it last came into use, in milliseconds of Unix time.
+    pub changed: Option<f64>,
     /// What there is no answer to yet.
     pub missing: BTreeSet<String>,
     /// What went wrong last with the file, if it is still wrong.
@@ -71,6 +84,9 @@ const HISTORY: usize = 50;
 impl TemplateStatus {
     /// Remembers a change, and forgets the oldest.
     pub fn remember(&mut self, change: Change) {
+        if change.error.is_none() {
+            self.changed = Some(change.at);
+        }
         if self.history.len() == HISTORY {
             self.history.pop_front();
         }
@@ -109,7 +125,14 @@ impl TemplateStatus {
         self.error.clone().or_else(|| self.haproxies.iter().find_map(of_haproxy))
     }
 
-    fn show(&self) -> Value {
+    fn show(&self, facts: &Facts, place: Option<&Place>, unix_ms: &impl Fn(Instant) -> f64) -> Value {
+        let blocked: Vec<Value> = blocks(&self.asked, &self.missing, facts)
+            .into_iter()
+            .map(|block| {
+                let since = block.since.map(unix_ms);
+                json!({"what": block.what, "kind": block.why.word(), "why": block.why.to_string(), "since_ms": since})
+            })
+            .collect();
         let sum = |what: fn(&HaproxyStatus) -> u64| self.haproxies.iter().map(what).sum::<u64>();
         let needed = |haproxy: &HaproxyStatus| Some(haproxy.named(haproxy.reload_needed.as_ref()?));
         let drift = |haproxy: &HaproxyStatus| -> Vec<String> {
@@ -119,6 +142,12 @@ impl TemplateStatus {
             "source": self.source,
             "destination": self.destination,
             "state": self.whole_state().word(),
+            "asks": self.asked.len(),
+            "evaluations": self.evaluations,
+            "evaluated_ms": self.evaluated,
+            "changed_ms": self.changed,
+            "blocked_by": blocked,
+            "deduplicate": place.map(|place| shared(place, unix_ms)),
             "missing": self.missing,
             "error": self.whole_error(),
             "held_back": self.held_back,
@@ -171,30 +200,25 @@ impl Change {
     }
 }
 
-/// The `/status` page. `age_ms` says how long ago, in milliseconds, something was heard.
+/// The `/status` page. `unix_ms` says when a moment was, in milliseconds of Unix time.
 #[must_use]
 pub fn page(
     consul: &str,
     awaited: &[String],
     facts: &Facts,
-    templates: &[TemplateStatus],
-    heard_ms: impl Fn(tokio::time::Instant) -> f64,
+    (templates, places): (&[TemplateStatus], &[Option<Place>]),
+    unix_ms: impl Fn(Instant) -> f64,
 ) -> Value {
-    let queries: Vec<Value> = facts
-        .iter()
-        .map(|(query, watched)| {
-            json!({
-                "query": query.to_string(), "index": watched.index, "answers": watched.answers,
-                "failures": watched.failures, "trouble": watched.trouble,
-                "heard_ms": watched.heard.map(&heard_ms),
-            })
-        })
-        .collect();
+    let queries: Vec<Value> =
+        facts.iter().map(|(query, watched)| question(query, watched, &unix_ms)).collect();
     let mut followed = Followed::new();
     for (name, epoch) in templates.iter().flat_map(|template| &template.followed) {
         let latest = followed.entry(name.clone()).or_default();
         *latest = (*latest).max(*epoch);
     }
+    let place = |position: usize| places.get(position).and_then(Option::as_ref);
+    let shown = templates.iter().enumerate();
+    let shown: Vec<_> = shown.map(|(at, template)| template.show(facts, place(at), &unix_ms)).collect();
     json!({
         "program": "render",
         "version": env!("CARGO_PKG_VERSION"),
@@ -203,7 +227,29 @@ pub fn page(
         "consul": {"address": consul, "trouble": facts.values().find_map(|watched| watched.trouble.as_ref())},
         "queries": queries,
         "services": services(facts, &followed),
-        "templates": templates.iter().map(TemplateStatus::show).collect::<Vec<_>>(),
+        "templates": shown,
+    })
+}
+
+fn shared(place: &Place, unix_ms: &impl Fn(Instant) -> f64) -> Value {
+    let (word, heard, why) = match place {
+        Place::Unknown => ("unknown", None, None),
+        Place::Leads => ("leads", None, None),
+        Place::Follows(_, heard) => ("follows", Some(*heard), None),
+        Place::Alone(why) => ("alone", None, Some(why)),
+    };
+    json!({"place": word, "heard_ms": heard.map(unix_ms), "why": why})
+}
+
+fn question(query: &Query, watched: &Watched, unix_ms: &impl Fn(Instant) -> f64) -> Value {
+    let age = watched.answered.map(|answered| answered.elapsed().as_millis() as u64);
+    let error = watched.last_error.as_ref();
+    json!({
+        "query": query.to_string(), "index": watched.index, "answers": watched.answers, "age_ms": age,
+        "shared": watched.shared,
+        "failures": watched.failures, "trouble": watched.trouble,
+        "heard_ms": watched.heard.map(unix_ms),
+        "last_error": error.map(|(at, said)| json!({"at_ms": unix_ms(*at), "said": said})),
     })
 }
 

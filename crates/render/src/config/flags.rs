@@ -111,7 +111,7 @@ pub const FLAGS: &[Flag] = &[
         "consul.transport.tls_handshake_timeout",
         "Without effect",
     ),
-    flag("dedup", Bool, "deduplicate.enabled", "Without effect"),
+    flag("dedup", Bool, "deduplicate.enabled", "One render asks Consul for all that have the same template"),
     flag("exec", Text, "exec.command", "A program to run once all is rendered, and to supervise"),
     flag("exec-kill-signal", Text, "exec.kill_signal", "The signal that ends it [default: SIGINT]"),
     flag("exec-kill-timeout", Text, "exec.kill_timeout", "How long it has to end [default: 30s]"),

@@ -42,36 +42,28 @@ pub(super) fn template(spec: &str) -> Option<(&str, &str, Option<&str>)> {
 
 /// A block of which no key does anything.
 struct Idle {
-    /// The block that it is in, if it is in one.
+    /// The block that it is in.
     outer: &'static [&'static str],
     name: &'static str,
     keys: &'static [&'static str],
     why: &'static str,
 }
 
-const IDLE: &[Idle] = &[
-    Idle {
-        outer: &["consul"],
-        name: "transport",
-        keys: &[
-            "dial_keep_alive",
-            "dial_timeout",
-            "disable_keep_alives",
-            "idle_conn_timeout",
-            "max_idle_conns",
-            "max_idle_conns_per_host",
-            "max_conns_per_host",
-            "tls_handshake_timeout",
-        ],
-        why: "without effect: every request has a deadline, and connections are kept and shared",
-    },
-    Idle {
-        outer: &[],
-        name: "deduplicate",
-        keys: &["enabled", "prefix", "ttl", "max_stale", "block_query_wait"],
-        why: "without effect: each render asks for itself, and equal questions of its templates are asked once",
-    },
-];
+const IDLE: &[Idle] = &[Idle {
+    outer: &["consul"],
+    name: "transport",
+    keys: &[
+        "dial_keep_alive",
+        "dial_timeout",
+        "disable_keep_alives",
+        "idle_conn_timeout",
+        "max_idle_conns",
+        "max_idle_conns_per_host",
+        "max_conns_per_host",
+        "tls_handshake_timeout",
+    ],
+    why: "without effect: every request has a deadline, and connections are kept and shared",
+}];
 
 /// Blocks for systems that are not spoken to.
 const FOREIGN: [(&str, &str); 2] = [("vault", "Vault"), ("nomad", "Nomad")];
@@ -86,10 +78,6 @@ pub(super) fn set_aside(top: &mut Section, mistakes: &mut Mistakes) {
     }
     for Idle { outer, name, keys, why } in IDLE {
         let mut holder = top.part(outer, &[name]);
-        if outer.is_empty() {
-            // Known from here on, for whoever slips.
-            top.pass(name);
-        }
         if let Some(mut block) = holder.block(name, mistakes) {
             idle(&mut block, keys, why, mistakes);
             block.finish(mistakes);

@@ -141,6 +141,11 @@ fn every_key_is_taken_and_what_has_no_effect_is_said() {
         ])
     );
     assert_eq!(config.templates[1].dialect.left, "<<");
+    let shared = &config.show()["deduplicate"];
+    assert_eq!(
+        *shared,
+        json!({"prefix": "consul-template/dedup/", "ttl": "15s", "max_stale": "2s", "block_query_wait": "1m"})
+    );
     let contents = config.templates[1].contents.as_deref().unwrap();
     assert!(contents.starts_with("log-format \"%{+Q}r ${x}\" {{ key"), "{contents}");
     for warned in [
@@ -148,7 +153,6 @@ fn every_key_is_taken_and_what_has_no_effect_is_said() {
         "c.hcl:9: consul.transport.dial_timeout: without effect",
         "c.hcl:20: vault: without effect: Vault is not spoken to",
         "c.hcl:21: nomad: without effect: Nomad",
-        "c.hcl:23: deduplicate.ttl: without effect",
         "c.hcl:26: err_on_failed_lookup: without effect",
         "template.exec.kill_signal: without effect",
     ] {
@@ -185,6 +189,7 @@ fn old_and_short_forms() {
             "c.hcl:1: deduplicate.prefx: unknown key; did you mean prefix?",
             "",
         ),
+        ("deduplicate { ttl = \"1s\" }", "c.hcl:1: deduplicate.ttl: must be 3s at least", ""),
         ("log_file { pth = \"a\" }", "c.hcl:1: log_file.pth: unknown key; did you mean path?", ""),
         ("syslog { facility = \"LOCAL9\" }", "c.hcl:1: syslog.facility: \"LOCAL9\" is no facility", ""),
         ("once = true\nlog_level = \"ERR\"", "", ""),

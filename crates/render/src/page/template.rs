@@ -34,7 +34,7 @@ pub(super) fn template(template: &Value) -> Html {
         state(said(&template["state"])),
         worded("span", "faint", format!("from {}", said(&template["source"]))),
     ];
-    let parts = [element("header", "", head), counts(template)].into_iter();
+    let parts = [element("header", "", head), counts(template), moments(template)].into_iter();
     let haproxies = list(&template["haproxies"]).map(haproxy::haproxy);
     let tables = [changes(template), reasons(template)];
     element("section", "", parts.chain(haproxies).chain(tables))
@@ -59,6 +59,14 @@ fn counts(template: &Value) -> Html {
         ("old sessions cut", "sessions_cut"),
     ];
     facts(counts.map(|(name, key)| (name, template[key].to_string())))
+}
+
+fn moments(template: &Value) -> Html {
+    let known = [("evaluated (UTC)", "evaluated_ms"), ("changed (UTC)", "changed_ms")];
+    let known = known.into_iter().filter_map(|(name, key)| Some((name, moment(template[key].as_f64()?))));
+    let times = [("times evaluated", template["evaluations"].to_string())];
+    let place = template["deduplicate"]["place"].as_str().map(|place| ("shared answers", place.to_owned()));
+    facts(known.chain(times).chain(place))
 }
 
 /// Short values beside each other.

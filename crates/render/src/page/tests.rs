@@ -37,6 +37,8 @@ fn people_see_roles_servers_and_changes() {
         "2026-09-21 14:13:21.000 by orders 1.8 ms orders 1.2 ms, then check 30 ms",
         "2026-09-21 14:13:20.123 by a reload in blue 140 ms check 30 ms, reload 107 ms, 4 old sessions cut",
         "1 frontend f: bind",
+        "evaluated (UTC) 2026-09-21 14:13:23.000 changed (UTC) 2026-09-21 14:13:22.000 times evaluated 9",
+        "health/service/redis?passing=1 42 3 s ago 2026-09-21 14:13:20.123 2026-09-21 14:13:20.123 it was away",
     ] {
         assert!(words.contains(what), "{what}\n{words}");
     }
@@ -127,7 +129,7 @@ fn haproxies_are_shown_as_they_come() {
     status["templates"][0]["haproxies"][0]["name"] = json!("");
     status["templates"][0]["haproxies"][0]["drift"] = json!(["b runs"]);
     let words = read(&page(&status));
-    assert!(words.contains("old sessions cut 4 HAProxy version 2.6.12"), "{words}");
+    assert!(words.contains("times evaluated 9 HAProxy version 2.6.12"), "{words}");
     assert!(words.contains("/run/haproxy.cfg ran otherwise than the file says: b runs"), "{words}");
     status["templates"][0]["haproxies"][0]["processes"] = json!({"running": false, "servers": []});
     assert!(!page(&status).contains("HAProxy runs"));
