@@ -119,11 +119,18 @@ async fn one_asks_for_all_and_another_when_it_is_gone() -> Outcome {
     crowd.hold("1: web-0 web-1\n").await?;
     crowd.led(PATIENCE).await?;
 
-    // It says so when it ends: another one leads at once.
+    // It says so when it ends: its session is gone with it, and another one leads.
+    let sessions = async |crowd: &Crowd| -> Outcome<Vec<Value>> {
+        let all = crowd.server.get("session/list").await?;
+        Ok(all.as_array().into_iter().flatten().map(|session| session["ID"].clone()).collect())
+    };
+    let held = sessions(&crowd).await?;
     let (mut leaver, out) = crowd.members.swap_remove(first);
     leaver.part.signal(Signal::TERM)?;
     leaver.part.end(PATIENCE).await?;
-    crowd.led(Duration::from_secs(8)).await?;
+    let left = sessions(&crowd).await?;
+    assert!(!held.is_empty() && held.iter().all(|session| !left.contains(session)), "{held:?} {left:?}");
+    crowd.led(PATIENCE).await?;
     crowd.server.put("kv/a", "2").await?;
     crowd.hold("2: web-0 web-1\n").await?;
     leaver.part.restart()?;
@@ -229,7 +236,13 @@ async fn a_consul_that_comes_back_empty_empties_nothing() -> Outcome {
     crowd.server.kill_and_forget()?;
     crowd.server.part.restart()?;
     crowd.server.ready().await?;
-    crowd.led(PATIENCE).await?;
+    let doubts = |s: &Value| {
+        let all = s["queries"].as_array().cloned().unwrap_or_default();
+        all.iter().any(|query| query["trouble"].as_str().is_some_and(|told| told.contains("lost its data")))
+    };
+    for (render, _) in &crowd.members {
+        render.shows("that nothing is believed to be gone", PATIENCE, doubts).await?;
+    }
     crowd.hold("0: web-0\n").await?;
     crowd.server.put("kv/a", "1").await?;
     register(&crowd.server, "web-1").await?;

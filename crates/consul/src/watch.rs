@@ -193,6 +193,7 @@ impl Watched {
         self.failed += 1;
         let news = self.trouble.as_deref() != Some(trouble);
         self.trouble = Some(trouble.to_owned());
+        self.shared = false;
         self.doubted = doubted;
         self.troubled.get_or_insert(now);
         self.last_error = Some((now, trouble.to_owned()));

@@ -144,6 +144,9 @@ impl Metrics {
     }
 }
 
+/// What a gauge shows of a question; nothing where it has none.
+type Reading<'a> = &'a dyn Fn(&Watched) -> Option<f64>;
+
 /// The state of each question, read from what is known when Prometheus asks.
 #[derive(Debug)]
 struct Queries(Heard);
@@ -154,7 +157,7 @@ impl Collector for Queries {
         let trouble = |watched: &Watched| Some(f64::from(u8::from(watched.trouble.is_some())));
         let age = |watched: &Watched| watched.answered.map(|answered| answered.elapsed().as_secs_f64());
         let index = |watched: &Watched| Some(watched.index as f64);
-        let of: [(&str, &str, &dyn Fn(&Watched) -> Option<f64>); 3] = [
+        let of: [(&str, &str, Reading<'_>); 3] = [
             ("trouble", "1 while Consul gives no good answer and the last one is kept", &trouble),
             ("age_seconds", "Time since Consul's last good answer, an equal one too", &age),
             ("index", "X-Consul-Index of the last good answer", &index),
@@ -181,7 +184,7 @@ fn gauges(
     name: &str,
     help: &str,
     facts: &Facts,
-    value: &dyn Fn(&Watched) -> Option<f64>,
+    value: Reading<'_>,
 ) -> fmt::Result {
     let mut gauge = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (query, watched) in facts.iter() {

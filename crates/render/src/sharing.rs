@@ -162,3 +162,58 @@ pub fn name(text: &str, dialect: &Dialect, denied: &[String], scope: [&Option<St
     }
     sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use consul::{Query, Watched};
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    #[test]
+    fn what_decides_the_questions_decides_the_name() {
+        let (plain, strict) = (Dialect::default(), Dialect { strict: true, ..Dialect::default() });
+        let team = Some("team".to_owned());
+        let one = name("a", &plain, &[], [&None, &None]);
+        assert_eq!(one, name("a", &plain, &[], [&None, &None]));
+        assert_eq!(one.len(), 64);
+        for other in [
+            name("b", &plain, &[], [&None, &None]),
+            name("a", &strict, &[], [&None, &None]),
+            name("a", &plain, &["key".into()], [&None, &None]),
+            name("a", &plain, &[], [&team, &None]),
+            name("a", &plain, &[], [&None, &team]),
+        ] {
+            assert_ne!(one, other);
+        }
+    }
+
+    #[test]
+    fn only_what_was_asked_here_and_is_well_is_told_and_only_by_who_leads() {
+        let (mine, told) = watch::channel(Arc::<Answers>::default());
+        let group = Group { name: "g".into(), positions: [0].into(), mine };
+        let mut sharing = Sharing { groups: vec![group], ..Sharing::none() };
+        let query = |name| Query::health(name, true);
+        let well = Watched { value: Some(Arc::new(json!([1]))), index: 7, ..Watched::default() };
+        let facts = Facts::new(BTreeMap::from([
+            (query("well"), well.clone()),
+            (query("ill"), Watched { trouble: Some("x".into()), ..well.clone() }),
+            (query("told"), Watched { shared: true, ..well.clone() }),
+            (query("unanswered"), Watched::default()),
+            (query("of another"), well.clone()),
+            (Query::CaRoots, well),
+        ]));
+        let asks = facts.keys().filter(|asked| **asked != query("of another")).cloned().collect();
+        let asked = Asked::from([(0, asked), (1, [query("of another")].into())]);
+        let names = |told: &watch::Receiver<Arc<Answers>>| told.borrow().keys().cloned().collect::<Vec<_>>();
+        sharing.publish(&asked, &facts);
+        assert!(names(&told).is_empty(), "nobody is known to lead");
+        sharing.now.insert("g".into(), Place::Leads);
+        sharing.publish(&asked, &facts);
+        assert_eq!(names(&told), ["health/service/well?passing=1"]);
+        assert_eq!((sharing.place(0), sharing.place(1)), (Some(&Place::Leads), None));
+        sharing.now.insert("g".into(), Place::Follows(Arc::default(), Instant::now()));
+        sharing.publish(&asked, &facts);
+        assert!(names(&told).is_empty(), "it does not lead any more");
+    }
+}

@@ -16,7 +16,22 @@ use tokio::{
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Tells for ever.
-pub async fn tell(mut heard: Heard, templates: Vec<watch::Receiver<TemplateStatus>>, metrics: Metrics) {
+pub async fn tell(heard: Heard, templates: Vec<watch::Receiver<TemplateStatus>>, metrics: Metrics) {
+    look_after(heard, templates, |status, blocks, say, now| {
+        metrics.blocked(&status.destination, blocks.len());
+        if let Some(say) = say {
+            log(status, blocks, say, now);
+        }
+    })
+    .await;
+}
+
+/// Looks at each template when something changed or is due, and hands on what is to be said.
+async fn look_after(
+    mut heard: Heard,
+    templates: Vec<watch::Receiver<TemplateStatus>>,
+    mut told: impl FnMut(&TemplateStatus, &[Block], Option<Say>, Instant),
+) {
     let mut waits = vec![Wait::default(); templates.len()];
     loop {
         let (facts, now) = (heard.now(), Instant::now());
@@ -26,8 +41,7 @@ pub async fn tell(mut heard: Heard, templates: Vec<watch::Receiver<TemplateStatu
             let blocks = blocks(&status.asked, &status.missing, &facts);
             let (next, say) = wait.after(!blocks.is_empty(), now);
             *wait = next;
-            metrics.blocked(&status.destination, blocks.len());
-            say.inspect(|say| log(&status, &blocks, *say, now));
+            told(&status, &blocks, say, now);
             begins |= status.state == State::Waiting || !blocks.is_empty();
         }
         let due = waits.iter().filter_map(|wait| wait.due()).chain(begins.then_some(now + LOOK)).min();
@@ -65,5 +79,38 @@ fn log(status: &TemplateStatus, blocks: &[Block], say: Say, now: Instant) {
                 "waits no more: there is an answer to each question"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Facts;
+    use consul::{Query, Watched, query::Scope};
+    use std::sync::{Arc, Mutex};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_is_told_ever_less_often_and_its_end_once() {
+        let query = Query::Key { key: "a".into(), scope: Scope::default() };
+        let (facts, known) = watch::channel(Facts::default());
+        let mut status = TemplateStatus { missing: ["kv/a".to_owned()].into(), ..TemplateStatus::default() };
+        status.asked = Arc::new([query.clone()].into());
+        let (status, shown) = watch::channel(status);
+        let (said, start) = (Arc::new(Mutex::new(vec![])), Instant::now());
+        let hears = Arc::clone(&said);
+        let looking = look_after(Heard::beside(known), vec![shown], move |_, blocks, say, now| {
+            let named = blocks.iter().map(|block| block.why.word()).collect::<Vec<_>>();
+            hears.lock().unwrap().extend(say.map(|say| ((now - start).as_secs(), named, say)));
+        });
+        tokio::spawn(looking);
+        sleep(Duration::from_secs(45)).await;
+        let watched = Watched { value: Some(Arc::new("x".into())), ..Watched::default() };
+        facts.send_modify(|facts| _ = Arc::make_mut(facts).insert(query, watched));
+        status.send_modify(|status| (status.missing, status.state) = (Default::default(), State::Applied));
+        sleep(Duration::from_secs(3600)).await;
+        let waits = |seconds| (seconds, vec!["unanswered"], Say::Waits(Duration::from_secs(seconds)));
+        let said = said.lock().unwrap().clone();
+        assert_eq!(said[..3], [waits(10), waits(20), waits(40)]);
+        assert!(matches!(said[3..], [(45..=46, _, Say::Over(_))]), "{said:?}");
     }
 }
