@@ -204,7 +204,7 @@ mod tests {
             (Query::CaRoots, well),
         ]));
         let asks = facts.keys().filter(|asked| **asked != query("of another")).cloned().collect();
-        let asked = Asked::from([(0, asked), (1, [query("of another")].into())]);
+        let asked = Asked::from([(0, asks), (1, [query("of another")].into())]);
         let names = |told: &watch::Receiver<Arc<Answers>>| told.borrow().keys().cloned().collect::<Vec<_>>();
         sharing.publish(&asked, &facts);
         assert!(names(&told).is_empty(), "nobody is known to lead");
