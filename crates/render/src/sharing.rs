@@ -1,6 +1,11 @@
 //! Equal templates on several hosts: one render asks Consul for all of them, and tells the others.
 
-use crate::{config::Deduplicate, facts::Facts, questions::Asked, template::Dialect};
+use crate::{
+    config::Deduplicate,
+    facts::Facts,
+    questions::Asked,
+    template::{Dialect, Partial},
+};
 use consul::{
     Client,
     shared::{
@@ -155,6 +160,9 @@ impl Shown {
 /// What equal templates have in common: text, and all that decides what it asks. Where the text goes is of no matter.
 #[must_use]
 pub fn name(text: &str, dialect: &Dialect, denied: &[String], scope: [&Option<String>; 2]) -> String {
+    let unplaced = |partial: &Partial| Partial { file: String::new(), ..partial.clone() };
+    let partials = dialect.partials.iter().map(unplaced).collect();
+    let dialect = Dialect { partials, ..dialect.clone() };
     let mut sum = Sha256::new();
     for part in [format!("{dialect:?}"), format!("{denied:?}"), format!("{scope:?}"), text.to_owned()] {
         sum.update((part.len() as u64).to_be_bytes());
@@ -177,6 +185,12 @@ mod tests {
         let one = name("a", &plain, &[], [&None, &None]);
         assert_eq!(one, name("a", &plain, &[], [&None, &None]));
         assert_eq!(one.len(), 64);
+        let with = |file: &str, text: &str| {
+            let partials = vec![Partial { name: "p".into(), file: file.into(), text: text.into() }];
+            name("a", &Dialect { partials, ..Dialect::default() }, &[], [&None, &None])
+        };
+        assert_eq!(with("/a/p", "x"), with("/b/p", "x"), "where they lie is of no matter");
+        assert_ne!(with("/a/p", "x"), with("/a/p", "y"));
         for other in [
             name("b", &plain, &[], [&None, &None]),
             name("a", &strict, &[], [&None, &None]),
