@@ -49,7 +49,7 @@ async fn a_wait_is_told_with_its_reason_and_so_is_its_end() -> Outcome {
     let gauge =
         |n: usize| format!("rolecall_render_template_blocked{{destination=\"{}\"}} {n}", out.display());
     metric(&render, &gauge(1)).await?;
-    logged(&render, "waiting for kv/not/there for 1", PATIENCE).await?;
+    logged(&render, "waiting for kv/not/there for ", PATIENCE).await?;
     let log = render.part.log();
     let line = log.lines().find(|line| line.contains("waiting for kv/not/there")).unwrap_or_default();
     assert!(line.contains("WARN") && line.contains("(the key does not exist)"), "{line}");
@@ -76,7 +76,7 @@ async fn a_wait_is_told_with_its_reason_and_so_is_its_end() -> Outcome {
         block["kind"] == "unreachable" && s["queries"][0]["last_error"]["at_ms"].is_f64()
     };
     render.shows("that Consul is away", PATIENCE, away).await?;
-    let words = "goes on with the last known answers, and waits for kv/not/there for 1";
+    let words = "goes on with the last known answers, and waits for kv/not/there for ";
     let told = logged(&render, words, PATIENCE + Duration::from_secs(10)).await;
     render.part.explain(told)?;
     render.part.kill()
