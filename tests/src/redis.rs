@@ -22,7 +22,7 @@ pub const MASTER_NAME: &str = "mymaster";
 pub const DOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a harness command waits for an answer: a stopped server must not stop the harness.
-const ASK: Duration = Duration::from_secs(1);
+const ASK: Duration = Duration::from_secs(5);
 
 /// A redis-server or redis-sentinel.
 #[derive(Debug)]

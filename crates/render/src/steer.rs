@@ -553,10 +553,13 @@ impl Helm {
             let hopeless = wrong.iter().any(|drift| drift.orders.is_empty());
             looked.mended = !hopeless && self.order(&runtime, &orders, &want, &look, &can).await.is_ok();
             looked.drift = wrong.into_iter().map(|drift| drift.what).collect();
-            // Another text may be in the file by now.
-            if looked.mended && self.file().is_ok_and(|now| now.as_ref() == Some(&file)) {
-                self.settle();
-            }
+        }
+        // For the other HAProxies another text may have come into the file since.
+        let stays = self.file().is_ok_and(|now| now.as_ref() == Some(&file));
+        match (looked.mended, stays) {
+            (true, true) if !looked.drift.is_empty() => self.settle(),
+            (true, false) => self.live = Some((look.pid, file)),
+            _ => {}
         }
         Some(looked)
     }
