@@ -1,10 +1,10 @@
 //! A thousand questions, more than Consul takes connections from one address: all are answered, and others on the machine
 //! still get through.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use serde_json::Value;
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
 use tests::{
     Outcome, PATIENCE, Rolecall,
     consul::{Access, Agent},
@@ -13,44 +13,124 @@ use tests::{
 
 const QUESTIONS: usize = 1000;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_questions_than_connections_are_all_followed() -> Outcome {
-    let home = tempdir()?;
-    let server = Agent::server(home.path(), Access::Open)?;
-    server.ready().await?;
-    let key = |n: usize| format!("many/{n:04}");
-    for n in 0..QUESTIONS {
-        server.put(&format!("kv/{}", key(n)), format!("{n}.0")).await?;
+/// A template of all keys, and what its file should hold.
+struct Many {
+    server: Agent,
+    render: Rolecall,
+    out: PathBuf,
+    expected: Vec<String>,
+    _home: TempDir,
+}
+
+impl Many {
+    async fn start(prepare: impl AsyncFn(&Agent) -> Outcome) -> Outcome<Many> {
+        let home = tempdir()?;
+        let server = Agent::server(home.path(), Access::Open)?;
+        server.ready().await?;
+        prepare(&server).await?;
+        for n in 0..QUESTIONS {
+            server.put(&format!("kv/{}", key(n)), format!("{n}.0")).await?;
+        }
+        let (template, out) = (home.path().join("t.hbs"), home.path().join("out"));
+        let lines: String = (0..QUESTIONS).map(|n| format!("{{{{key \"{}\"}}}}\n", key(n))).collect();
+        fs::write(&template, lines)?;
+        let config = format!(
+            "consul {{\n  address = \"{}\"\n}}\ntemplate {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n",
+            server.address(),
+            template.display(),
+            out.display()
+        );
+        let render = Rolecall::start("render", "render", home.path(), &config, vec![])?;
+        let expected = (0..QUESTIONS).map(|n| format!("{n}.0")).collect();
+        let many = Many { server, render, out, expected, _home: home };
+        many.holds("each key").await?;
+        Ok(many)
     }
-    let (template, out) = (home.path().join("t.hbs"), home.path().join("out"));
-    let lines: String = (0..QUESTIONS).map(|n| format!("{{{{key \"{}\"}}}}\n", key(n))).collect();
-    fs::write(&template, lines)?;
-    let config = format!(
-        "consul {{\n  address = \"{}\"\n}}\ntemplate {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n",
-        server.address(),
-        template.display(),
-        out.display()
-    );
-    let render = Rolecall::start("render", "render", home.path(), &config, vec![])?;
-    let mut expected: Vec<String> = (0..QUESTIONS).map(|n| format!("{n}.0")).collect();
-    let holds = async |expected: &[String], what: &str| {
-        let text = expected.iter().map(|line| format!("{line}\n")).collect::<String>();
+
+    async fn holds(&self, what: &str) -> Outcome {
+        let text = self.expected.iter().map(|line| format!("{line}\n")).collect::<String>();
         let held = until(format!("the file to hold {what}"), PATIENCE, async || {
-            let found = fs::read_to_string(&out).unwrap_or_default();
-            let other = found.lines().zip(expected).find(|(found, expected)| found != expected);
+            let found = fs::read_to_string(&self.out).unwrap_or_default();
+            let other = found.lines().zip(&self.expected).find(|(found, expected)| found != expected);
             when(found == text, || format!("{} lines, other: {other:?}", found.lines().count()))
         });
-        render.part.explain(held.await)
-    };
-    holds(&expected, "each key").await?;
+        self.render.part.explain(held.await)
+    }
+
+    async fn change(&mut self, n: usize, to: &str) -> Outcome {
+        self.expected[n] = format!("{n}.{to}");
+        self.server.put(&format!("kv/{}", key(n)), &self.expected[n]).await?;
+        self.holds(&format!("what key {n} became")).await
+    }
+
+    /// How often Consul answered a question for a key.
+    async fn answers(&self) -> Outcome<u64> {
+        let status = self.render.status().await?;
+        let questions = status["queries"].as_array().cloned().unwrap_or_default();
+        when(questions.len() == QUESTIONS, || format!("{} questions on /status", questions.len()))?;
+        Ok(questions.iter().filter_map(|question| question["answers"].as_u64()).sum())
+    }
+}
+
+fn key(n: usize) -> String {
+    format!("many/{n:04}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_questions_than_connections_are_all_followed() -> Outcome {
+    let mut many = Many::start(async |_| Ok(())).await?;
     // Of those that are asked in turn, of those that are held, and one over and over.
     for (round, n) in [0, 499, 999, 0, 0, 500].into_iter().enumerate() {
-        expected[n] = format!("{n}.{}", round + 1);
-        server.put(&format!("kv/{}", key(n)), &expected[n]).await?;
-        holds(&expected, &format!("what key {n} became")).await?;
+        many.change(n, &(round + 1).to_string()).await?;
     }
-    let sockets = sockets(render.part.pid())?;
-    render.part.explain(when((16..=110).contains(&sockets), || format!("it has {sockets} sockets open")))
+    let sockets = sockets(many.render.part.pid())?;
+    many.render.part.explain(when((16..=110).contains(&sockets), || format!("it has {sockets} sockets open")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_tells_which_of_its_keys_changed() -> Outcome {
+    const CHANGES: usize = 20;
+    let mut many = Many::start(async |_| Ok(())).await?;
+    let before = many.answers().await?;
+    // None changes twice, so it has no seat; and each against the order in which they have their turns.
+    for n in (0..QUESTIONS).step_by(QUESTIONS / CHANGES).collect::<Vec<_>>().into_iter().rev() {
+        many.change(n, "1").await?;
+    }
+    // In its turn, each would wait for almost all others.
+    let asked = many.answers().await? - before;
+    let few = CHANGES * QUESTIONS / 10;
+    many.render
+        .part
+        .explain(when(asked <= few as u64, || format!("{asked} answers for {CHANGES} changes")))?;
+    // One that goes is told as well, and one that comes.
+    many.server.delete(&format!("kv/{}", key(7))).await?;
+    let gone = async |many: &Many| {
+        let status = many.render.status().await?;
+        let blocked = status["templates"][0]["blocked_by"].to_string();
+        when(blocked.contains(&key(7)), || blocked.clone())
+    };
+    until("that a key is gone", PATIENCE, async || gone(&many).await).await?;
+    many.change(7, "back").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_is_too_large_is_left_alone() -> Outcome {
+    let large = async |server: &Agent| {
+        for n in 0..3 {
+            server.put(&format!("kv/many/large/{n}"), "x".repeat(400_000)).await?;
+        }
+        Ok(())
+    };
+    let mut many = Many::start(large).await?;
+    until("that it is told", PATIENCE, async || {
+        let log = many.render.part.log();
+        when(log.contains("folder=kv/many/?recurse") && log.contains("larger than"), || "not yet".into())
+    })
+    .await?;
+    for n in [0, 499, 999] {
+        many.change(n, "1").await?;
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

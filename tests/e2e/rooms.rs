@@ -19,6 +19,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
             "doubt.rs",
             "election.rs",
             "error.rs",
+            "folders.rs",
             "instance.rs",
             "query.rs",
             "rights.rs",

@@ -7,6 +7,7 @@ use crate::{
     connection::Connection,
     error::deepest,
     external,
+    hints::Hints,
     login::{self, Granted},
     registration::span,
     seats::{Claim, Seats},
@@ -18,7 +19,7 @@ use reqwest::{
     header::{HeaderMap, HeaderValue},
 };
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Speaks to one agent. Clones share connections.
@@ -34,6 +35,7 @@ pub struct Client {
     /// Whether the agent's cache may answer.
     cached: bool,
     seats: Seats,
+    hints: Hints,
 }
 
 /// How many questions are held open at once within so many connections; the others are asked in turn.
@@ -49,6 +51,17 @@ pub struct Answer {
     pub index: u64,
     /// The value, shaped by [`wire::read`].
     pub value: Value,
+}
+
+/// When the keys of a folder were written.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// `X-Consul-Index`.
+    pub index: u64,
+    /// Each key's index.
+    pub keys: BTreeMap<String, u64>,
+    /// How long the answer was, in bytes.
+    pub size: usize,
 }
 
 /// Who is asked.
@@ -81,6 +94,7 @@ impl Client {
             quarantine: Duration::ZERO,
             cached: false,
             seats,
+            hints: Hints::default(),
         })
     }
 
@@ -143,6 +157,11 @@ impl Client {
         &self.seats
     }
 
+    /// The folders that are watched.
+    pub(crate) fn hints(&self) -> &Hints {
+        &self.hints
+    }
+
     /// A claim to keep one question open: what is held open is bounded by `max_connections`.
     #[must_use]
     pub fn claim(&self) -> Claim {
@@ -167,14 +186,39 @@ impl Client {
 
     /// Asks a question; with an index, Consul holds it open until the answer changes or the wait runs out.
     pub async fn ask(&self, query: &Query, index: u64) -> Result<Answer, ClientError> {
+        let reply = self.ask_within(query, index, usize::MAX).await?;
+        self.answer(query, &format!("GET {query}"), reply)
+    }
+
+    /// Asks when the keys of a folder were written; an answer of more than `most` bytes is not read.
+    pub(crate) async fn written(
+        &self,
+        folder: &Query,
+        index: u64,
+        most: usize,
+    ) -> Result<Written, ClientError> {
+        let (asked, reply) = (format!("GET {folder}"), self.ask_within(folder, index, most).await?);
+        let index = self.index(folder, &asked, &reply)?;
+        let keys = match reply.status {
+            StatusCode::OK => {
+                wire::written(&reply.body).map_err(|e| self.not_consul(&asked, e.to_string()))?
+            }
+            StatusCode::NOT_FOUND => BTreeMap::new(),
+            _ => return Err(reply.refused(&asked)),
+        };
+        Ok(Written { index, keys, size: reply.body.len() })
+    }
+
+    /// Asks whoever may answer, and the leader where that was too old.
+    async fn ask_within(&self, query: &Query, index: u64, most: usize) -> Result<Reply, ClientError> {
         if !self.max_stale.is_zero() && *query != Query::Datacenters {
             let from = if self.may_be_cached(query) { From::Cache } else { From::AnyServer };
-            let (answer, age) = self.ask_once(query, index, from).await?;
-            if age <= self.max_stale {
-                return Ok(answer);
+            let reply = self.ask_once(query, (index, most), from).await?;
+            if age(&reply.headers) <= self.max_stale {
+                return Ok(reply);
             }
         }
-        Ok(self.ask_once(query, index, From::Leader).await?.0)
+        self.ask_once(query, (index, most), From::Leader).await
     }
 
     /// Whether the agent's cache is asked.
@@ -187,13 +231,13 @@ impl Client {
         Client { cached: false, ..self }
     }
 
-    /// Asks once; with the answer comes how long ago its server heard from the leader, or the cache from a server.
+    /// Asks once, for no more than so many bytes.
     async fn ask_once(
         &self,
         query: &Query,
-        index: u64,
+        (index, most): (u64, usize),
         from: From,
-    ) -> Result<(Answer, Duration), ClientError> {
+    ) -> Result<Reply, ClientError> {
         let mut url = match query {
             Query::Node { name: None, scope } => {
                 let own = Query::Node { name: Some(self.myself().await?.name), scope: scope.clone() };
@@ -220,9 +264,7 @@ impl Client {
         if from == From::Cache {
             request = request.header("cache-control", format!("max-age={}", self.max_stale.as_secs()));
         }
-        let reply = self.send(request, &asked, deadline).await?;
-        let age = age(&reply.headers);
-        Ok((self.answer(query, &asked, reply)?, age))
+        self.send_within(request, &asked, deadline, most).await
     }
 
     /// Asks the agent to hold a service.
@@ -279,7 +321,7 @@ impl Client {
         let bearer = tokio::fs::read_to_string(file).await.map_err(unreadable)?;
         let request = self.request(Method::POST, self.url(&["acl", "login"], &[]));
         let request = request.body(login::request(login, &bearer).to_string());
-        let reply = self.send_as(None, request, asked, LOCAL).await?;
+        let reply = self.send_as(None, request, asked, (LOCAL, usize::MAX)).await?;
         if !reply.status.is_success() {
             return Err(reply.refused(asked));
         }
@@ -290,7 +332,7 @@ impl Client {
     pub(crate) async fn log_out(&self, token: HeaderValue) -> Result<(), ClientError> {
         let asked = "POST acl/logout";
         let request = self.request(Method::POST, self.url(&["acl", "logout"], &[]));
-        let reply = self.send_as(Some(token), request, asked, LOCAL).await?;
+        let reply = self.send_as(Some(token), request, asked, (LOCAL, usize::MAX)).await?;
         if reply.status.is_success() { Ok(()) } else { Err(reply.refused(asked)) }
     }
 
@@ -387,7 +429,8 @@ impl Client {
         if reply.status.is_success() { Ok(()) } else { Err(reply.refused(&asked)) }
     }
 
-    fn answer(&self, query: &Query, asked: &str, reply: Reply) -> Result<Answer, ClientError> {
+    /// The index of an answer that is one.
+    fn index(&self, query: &Query, asked: &str, reply: &Reply) -> Result<u64, ClientError> {
         let index = header(&reply.headers, "x-consul-index").and_then(|index| index.parse().ok());
         let index = match (index, query.blocks()) {
             (Some(index), _) => index,
@@ -401,6 +444,11 @@ impl Client {
         if reply.status.is_success() && header(&reply.headers, "x-consul-knownleader") == Some("false") {
             return Err(self.not_consul(asked, "it comes from a server that knows no leader".into()));
         }
+        Ok(index)
+    }
+
+    fn answer(&self, query: &Query, asked: &str, reply: Reply) -> Result<Answer, ClientError> {
+        let index = self.index(query, asked, &reply)?;
         let value = match (reply.status, query) {
             // Lists of everything are cut to the token's rights by design; a named thing is asked for whole.
             (StatusCode::OK, Query::Health { .. } | Query::Node { .. })
@@ -427,8 +475,18 @@ impl Client {
         asked: &str,
         limit: Duration,
     ) -> Result<Reply, ClientError> {
+        self.send_within(request, asked, limit, usize::MAX).await
+    }
+
+    async fn send_within(
+        &self,
+        request: RequestBuilder,
+        asked: &str,
+        limit: Duration,
+        most: usize,
+    ) -> Result<Reply, ClientError> {
         let token = self.access.token(&self.settings, limit).await?;
-        let reply = self.send_as(token, request, asked, limit).await?;
+        let reply = self.send_as(token, request, asked, (limit, most)).await?;
         if reply.status == StatusCode::FORBIDDEN && reply.text().contains("ACL not found") {
             self.access.refused();
         }
@@ -440,7 +498,7 @@ impl Client {
         token: Option<HeaderValue>,
         request: RequestBuilder,
         asked: &str,
-        limit: Duration,
+        (limit, most): (Duration, usize),
     ) -> Result<Reply, ClientError> {
         let mut request = request.timeout(limit);
         if let Some(token) = token {
@@ -451,15 +509,30 @@ impl Client {
         }
         let response = request.send().await.map_err(|e| self.unreachable(&e, limit))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = self.body(response, asked, limit).await?;
+        let body = self.body(response, asked, (limit, most)).await?;
         Ok(Reply { status, headers, body })
     }
 
-    async fn body(&self, response: Response, asked: &str, limit: Duration) -> Result<Vec<u8>, ClientError> {
-        match response.bytes().await {
-            Ok(body) => Ok(body.into()),
-            Err(error) if error.is_timeout() => Err(self.unreachable(&error, limit)),
-            Err(error) => Err(self.not_consul(asked, format!("its body was cut off ({})", deepest(&error)))),
+    async fn body(
+        &self,
+        mut response: Response,
+        asked: &str,
+        (limit, most): (Duration, usize),
+    ) -> Result<Vec<u8>, ClientError> {
+        let mut body = vec![];
+        loop {
+            match response.chunk().await {
+                Ok(None) => return Ok(body),
+                Ok(Some(more)) if body.len() + more.len() > most => {
+                    return Err(ClientError::TooLarge { asked: asked.into(), most });
+                }
+                Ok(Some(more)) => body.extend_from_slice(&more),
+                Err(error) if error.is_timeout() => return Err(self.unreachable(&error, limit)),
+                Err(error) => {
+                    let why = format!("its body was cut off ({})", deepest(&error));
+                    return Err(self.not_consul(asked, why));
+                }
+            }
         }
     }
 

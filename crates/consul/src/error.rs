@@ -52,6 +52,14 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// More than is taken of it.
+    #[error("the answer to {asked} is larger than {most} bytes")]
+    TooLarge {
+        /// Method and path.
+        asked: String,
+        /// What is taken.
+        most: usize,
+    },
     /// The lease of an entry on an external node is not ours.
     #[error("the lease of the entry is lost")]
     LeaseLost,

@@ -1,5 +1,6 @@
 //! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`), who may keep a
-//! question open (`seats`), and when an answer is not believed (`doubt`), what the bytes mean (`wire`), what both programs agree on (`instance`, `election`), the HTTP calls
+//! question open (`seats`), which folders tell of keys that have no seat (`folders`, `hints`), when an answer is not
+//! believed (`doubt`), what the bytes mean (`wire`), what both programs agree on (`instance`, `election`), the HTTP calls
 //! (`client`) with their connections (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may
 //! (`rights`), who answers (`agents`), and whether all of that is in order (`doctor`). `external` is the way without an
 //! agent, `shared` that of programs of which one asks for all.
@@ -17,6 +18,8 @@ pub mod doubt;
 pub mod election;
 pub mod error;
 pub mod external;
+pub mod folders;
+pub mod hints;
 pub mod instance;
 pub mod login;
 pub mod query;

@@ -1,32 +1,36 @@
 //! Who may keep a question open at Consul. It takes 200 connections from one address (`http_max_conns_per_client`), each
 //! held question needs one, and others on this machine need some too. Where there are more questions than seats, those
 //! that changed last are held open; the others are asked in turn, and one that changes takes the seat of the one that has
-//! been quiet longest.
+//! been quiet longest. A key's turn comes at once where its folder tells that it changed (`hints`).
 
+use crate::hints::{Hint, usual_rest};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
 };
 
 /// So many of the connections are for those that are asked in turn.
 const TURNS: usize = 8;
+/// Some of these are only for those that are in a hurry: keys that changed, and questions that had no turn yet.
+const HURRIED: usize = 2;
 /// A turn takes so long at least: no more than 400 questions a second, whatever their number.
-const TURN: Duration = Duration::from_millis(20);
+const TURN: Duration = Duration::from_millis(15);
+/// The turn of one that is in a hurry: no more than 1,600 a second.
+const SHORT: Duration = Duration::from_millis(5);
 /// One that hangs keeps its turn no longer: the others wait behind it.
 const LONG: Duration = Duration::from_millis(500);
-/// A question that has no seat is asked no more often.
-const REST: Duration = Duration::from_secs(1);
 
 /// The seats for all questions of one program; clones share them.
 #[derive(Clone, Debug)]
 pub struct Seats {
     table: Arc<Mutex<Table>>,
     turns: Arc<Semaphore>,
+    hurried: Arc<Semaphore>,
 }
 
 /// One question's claim to a seat, which ends when dropped.
@@ -35,8 +39,11 @@ pub struct Claim {
     seats: Seats,
     number: u64,
     gives_up: Arc<Notify>,
-    /// When it may have its next turn.
-    rested: Instant,
+    /// When it had its last turn.
+    asked: Option<Instant>,
+    /// When it gave its seat up.
+    sat: Option<Instant>,
+    hint: Option<Hint>,
 }
 
 /// How many may be held open of so many connections.
@@ -50,7 +57,8 @@ impl Seats {
     #[must_use]
     pub fn new(connections: usize) -> Seats {
         let table = Table { seats: held(connections), ..Table::default() };
-        Seats { table: Arc::new(Mutex::new(table)), turns: Arc::new(Semaphore::new(TURNS)) }
+        let turns = |turns| Arc::new(Semaphore::new(turns));
+        Seats { table: Arc::new(Mutex::new(table)), turns: turns(TURNS - HURRIED), hurried: turns(HURRIED) }
     }
 
     /// A claim of a question that is new.
@@ -58,7 +66,24 @@ impl Seats {
     pub fn claim(&self) -> Claim {
         let gives_up = Arc::new(Notify::new());
         let number = self.with(|table| table.enter(Arc::clone(&gives_up)));
-        Claim { seats: self.clone(), number, gives_up, rested: Instant::now() }
+        Claim { seats: self.clone(), number, gives_up, asked: None, sat: None, hint: None }
+    }
+
+    /// How many seats folders may have: a quarter.
+    pub(crate) fn folders(&self) -> usize {
+        self.with(|table| table.seats / 4)
+    }
+
+    /// Waits for a turn, which ends when dropped.
+    async fn turn(&self, hurried: bool) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        if !hurried {
+            return turn.await.ok();
+        }
+        tokio::select! {
+            turn = Arc::clone(&self.hurried).acquire_owned() => turn.ok(),
+            turn = turn => turn.ok(),
+        }
     }
 
     fn with<T>(&self, what: impl FnOnce(&mut Table) -> T) -> T {
@@ -75,31 +100,60 @@ impl Claim {
         ask: impl FnOnce(bool) -> F,
     ) -> Option<T> {
         if self.seats.with(|table| table.sit(self.number)) {
-            let _seat = Seat(self);
-            return tokio::select! {
+            let seat = Seat(self);
+            let answer = tokio::select! {
                 answer = ask(true) => Some(answer),
                 () = self.gives_up.notified() => None,
             };
+            drop(seat);
+            self.sat = Some(Instant::now());
+            return answer;
         }
-        if !first {
-            sleep_until(self.rested).await;
-        }
-        let Ok(turn) = self.seats.turns.acquire().await else { return None };
-        let (over, late) = (Instant::now() + TURN, Instant::now() + LONG);
+        let hurried = first || self.rest().await;
+        let turn = self.seats.turn(hurried).await?;
+        let now = Instant::now();
         let asking = ask(false);
         tokio::pin!(asking);
         let answer = tokio::select! {
-            answer = &mut asking => answer,
-            () = sleep_until(late) => {
+            answer = &mut asking => {
+                if !first {
+                    end(turn, now + if hurried { SHORT } else { TURN });
+                }
+                answer
+            }
+            () = sleep_until(now + LONG) => {
                 drop(turn);
                 asking.await
             }
         };
-        if !first {
-            sleep_until(over).await;
-        }
-        self.rested = Instant::now() + REST;
+        self.asked = Some(Instant::now());
         Some(answer)
+    }
+
+    /// Waits until it may have its next turn; true when it is in a hurry.
+    async fn rest(&mut self) -> bool {
+        match (&mut self.hint, self.asked) {
+            (Some(hint), asked) => hint.rest(asked, self.sat).await,
+            (None, Some(asked)) => {
+                usual_rest(asked).await;
+                false
+            }
+            (None, None) => true,
+        }
+    }
+
+    /// The same, for a key whose folder may tell that it changed.
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: Hint) -> Claim {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// What the folder need not tell any more.
+    pub(crate) fn knows(&mut self, written: Option<u64>) {
+        if let Some(hint) = &mut self.hint {
+            hint.knows(written);
+        }
     }
 
     /// The answer changed: it is of those that changed last.
@@ -112,6 +166,14 @@ impl Drop for Claim {
     fn drop(&mut self) {
         self.seats.with(|table| table.leave(self.number));
     }
+}
+
+/// Ends a turn when it took its time, while its answer is used.
+fn end(turn: OwnedSemaphorePermit, over: Instant) {
+    tokio::spawn(async move {
+        sleep_until(over).await;
+        drop(turn);
+    });
 }
 
 /// A seat that is taken, until dropped: whoever asked may have gone on before the answer.

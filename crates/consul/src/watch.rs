@@ -4,6 +4,7 @@ use crate::{
     Answer, Client, Query,
     cursor::{Cursor, Heard},
     doubt::{Signs, doubt, empties, rights},
+    hints::Hint,
     shared::document::Answered,
 };
 use serde_json::Value;
@@ -77,8 +78,12 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
     let mut backoff = client.backoff();
     let mut pace = Pace::new(Instant::now());
     let mut rewound = None;
-    let mut claim = client.seats().claim();
+    let mut claim = client.claim();
+    if matches!(query, Query::Key { .. }) {
+        claim = claim.with_hint(Hint::new(client.clone(), query.clone()));
+    }
     loop {
+        claim.knows(tx.borrow().value.as_deref().and_then(|pair| pair["ModifyIndex"].as_u64()));
         let index = cursor.index;
         let ask = |held: bool| client.ask(query, if held { index } else { 0 });
         let Some(mut answered) = claim.ask(index == 0, ask).await else { continue };
@@ -108,7 +113,7 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
                     }
                     tx.send_if_modified(|watched| watched.take(answer.value, answer.index, Instant::now()));
                 }
-                sleep(if query.blocks() { pace.due(Instant::now()) } else { POLL }).await;
+                sleep(if query.blocks() { pace.due(Instant::now(), PACE) } else { POLL }).await;
             }
             (_, trouble) => {
                 cursor = cursor.fail();
@@ -203,18 +208,18 @@ impl Watched {
 
 /// A bucket of answers that may be taken at once, filled at a steady rate.
 #[derive(Debug)]
-struct Pace {
+pub(crate) struct Pace {
     free_from: Instant,
 }
 
 impl Pace {
-    fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Pace { free_from: now }
     }
 
-    /// How long to wait before the next question.
-    fn due(&mut self, now: Instant) -> Duration {
-        self.free_from = self.free_from.max(now) + PACE;
+    /// How long to wait before the next question, after an answer that cost so much time at the steady rate.
+    pub(crate) fn due(&mut self, now: Instant, cost: Duration) -> Duration {
+        self.free_from = self.free_from.max(now) + cost.max(PACE);
         self.free_from.saturating_duration_since(now + PACE * BURST)
     }
 }
@@ -252,9 +257,9 @@ mod tests {
     fn a_burst_passes_and_a_flood_is_slowed() {
         let now = Instant::now();
         let mut pace = Pace::new(now);
-        assert!((0..BURST).all(|_| pace.due(now).is_zero()), "a burst passes at once");
-        assert_eq!(pace.due(now), PACE);
-        assert_eq!(pace.due(now + PACE), PACE, "one for each interval");
-        assert!(pace.due(now + Duration::from_secs(10)).is_zero(), "and the burst fills up again");
+        assert!((0..BURST).all(|_| pace.due(now, PACE).is_zero()), "a burst passes at once");
+        assert_eq!(pace.due(now, PACE), PACE);
+        assert_eq!(pace.due(now + PACE, PACE), PACE, "one for each interval");
+        assert!(pace.due(now + Duration::from_secs(10), PACE).is_zero(), "and the burst fills up again");
     }
 }

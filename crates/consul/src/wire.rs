@@ -3,7 +3,7 @@
 use crate::{Instance, Query};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Why a body is not the answer that was asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -71,6 +71,13 @@ pub fn read(query: &Query, body: &[u8]) -> Result<Value, WireError> {
             Ok(Value::Array(names))
         }
     }
+}
+
+/// When each key under a prefix was written last, as Consul's index.
+pub fn written(body: &[u8]) -> Result<BTreeMap<String, u64>, WireError> {
+    let value = parse(body)?;
+    let written = |row: &Value| Some((row["Key"].as_str()?.to_owned(), row["ModifyIndex"].as_u64()?));
+    Ok(list(&value)?.iter().filter_map(written).collect())
 }
 
 /// The answer that means "there is nothing": what a 404 says about a key or a prefix.
@@ -335,6 +342,7 @@ mod tests {
         let tree = read(&Query::Tree { prefix: "a".into(), scope: Scope::default() }, body).unwrap();
         assert_eq!((&tree[0]["Key"], &tree[0]["Value"]), (&json!("b/c"), &json!("hello")));
         assert_eq!((&tree[1]["Key"], &tree[1]["Value"]), (&json!(""), &json!("")));
+        assert_eq!(written(body), Ok([("a/b/c".into(), 2), ("a/".into(), 2)].into()));
     }
 
     #[test]
