@@ -23,7 +23,7 @@ const RELOADS: [&str; 2] = ["    maxconn 501", "    maxconn 502"];
 /// The one server, where it listens.
 fn server() -> Outcome<(Port, TcpListener)> {
     let port = Port::lease()?;
-    let listener = TcpListener::bind(port.address())?;
+    let listener = port.listen()?;
     Ok((port, listener))
 }
 

@@ -18,7 +18,7 @@ const DRAIN: Special<'static> =
 /// A server that takes connections.
 fn server() -> Outcome<(Port, TcpListener)> {
     let port = Port::lease()?;
-    let listener = TcpListener::bind(port.address())?;
+    let listener = port.listen()?;
     listener.set_nonblocking(true)?;
     Ok((port, listener))
 }

@@ -1,10 +1,6 @@
 //! Many changes at once, or the same one again and again: HAProxy ends where the last answer wants it, without a reload.
 
-use std::{
-    io::Write,
-    net::{TcpListener, TcpStream},
-    time::Duration,
-};
+use std::{io::Write, net::TcpStream, time::Duration};
 
 use serde_json::Value;
 use tests::{Crew, Front, Outcome, PATIENCE, Port, Run, Special, resident_mb, until, when};
@@ -72,7 +68,7 @@ async fn a_thousand_servers_are_replaced_at_once() -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_may_flap_a_hundred_times() -> Outcome {
     let (one, two) = (Port::lease()?, Port::lease()?);
-    let (first, second) = (TcpListener::bind(one.address())?, TcpListener::bind(two.address())?);
+    let (first, second) = (one.listen()?, two.listen()?);
     for listener in [first, second] {
         std::thread::spawn(move || {
             let taken: Vec<TcpStream> = listener.incoming().flatten().collect();
@@ -159,7 +155,7 @@ async fn an_upstream_may_empty() -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_frontends_may_share_servers() -> Outcome {
     let (one, two) = (Port::lease()?, Port::lease()?);
-    let (first, _second) = (TcpListener::bind(one.address())?, TcpListener::bind(two.address())?);
+    let (first, _second) = (one.listen()?, two.listen()?);
     first.set_nonblocking(true)?;
     let mut front = Front::start(one.number(), Special::default()).await?;
     let worker = front.worker().await?;

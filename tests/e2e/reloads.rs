@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -27,7 +26,7 @@ const NOBODY: [u16; 2] = [61_001, 61_003];
 async fn a_failed_reload_is_tried_again() -> Outcome {
     let mut front = Front::start(NOBODY[0], Special::default()).await?;
     let taken = Port::lease()?;
-    let held = TcpListener::bind(taken.address())?;
+    let held = taken.listen()?;
     front.say("127.0.0.1", NOBODY[1], &format!("    bind {}", taken.address()));
     let failed = |s: &Value| s["templates"][0]["reload_failures"].as_u64() >= Some(1);
     let status = front.render.shows("a failed reload", PATIENCE, failed).await?;

@@ -99,7 +99,7 @@ async fn one_that_hangs_or_is_gone_holds_up_nobody() -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_may_fail_in_one_of_them() -> Outcome {
     let mut crew = Crew::start(NOBODY[0], &[(Run::Master, ""), (Run::Master, "")]).await?;
-    let held = TcpListener::bind(crew.mates[1].extra.address())?;
+    let held = crew.mates[1].extra.listen()?;
     crew.say(&[("n", NOBODY[1])], "    bind \"127.0.0.1:${EXTRA}\"");
     crew.runs(0, NOBODY[1]).await?;
     let status = crew.shows(1, "a failed reload", |h| of(h, "reload_failures") == 1).await?;

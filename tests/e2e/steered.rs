@@ -12,7 +12,7 @@ use tests::{Front, Outcome, PATIENCE, Port, Signal, Special, haproxy, until, whe
 /// A server that takes connections.
 fn server() -> Outcome<(Port, TcpListener)> {
     let port = Port::lease()?;
-    let listener = TcpListener::bind(port.address())?;
+    let listener = port.listen()?;
     listener.set_nonblocking(true)?;
     Ok((port, listener))
 }

@@ -1,6 +1,6 @@
 //! The sweep of old workers compares with what HAProxy runs, and holds up nothing else.
 
-use std::{io::Write, net::TcpListener, net::TcpStream, time::Duration};
+use std::{io::Write, net::TcpStream, time::Duration};
 
 use tests::{Front, Outcome, PATIENCE, Port, Special, until, when};
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ fn is_cut(client: &TcpStream) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_by_host_name_that_moved_keeps_nobody() -> Outcome {
     let (one, two) = (Port::lease()?, Port::lease()?);
-    let listeners = [TcpListener::bind(one.address())?, TcpListener::bind(two.address())?];
+    let listeners = [one.listen()?, two.listen()?];
     let mut front = Front::start(61_001, Special::default()).await?;
     front.say("localhost", one.number(), "");
     front.runs(one.number()).await?;
@@ -50,7 +50,7 @@ async fn a_server_by_host_name_that_moved_keeps_nobody() -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_old_worker_delays_no_news() -> Outcome {
     let one = Port::lease()?;
-    let listener = TcpListener::bind(one.address())?;
+    let listener = one.listen()?;
     let mut front = Front::start(one.number(), Special::default()).await?;
     front.runs(one.number()).await?;
     let _client = held(&front)?;

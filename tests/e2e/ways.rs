@@ -64,7 +64,7 @@ async fn follows(crew: &mut Crew) -> Outcome<[u32; 2]> {
 async fn stays(crew: &mut Crew, why: &str) -> Outcome {
     let before = crew.mates[0].pid().await?;
     let taken = Port::lease()?;
-    let _held = TcpListener::bind(taken.address())?;
+    let _held = taken.listen()?;
     crew.say(&[("o", NOBODY[2])], &format!("    maxconn 501\n    bind {}", taken.address()));
     let failed = |h: &Value| of(h, "reload_failures") == 1;
     let status = crew.shows(0, "a failed reload", failed).await?;
@@ -103,7 +103,7 @@ async fn a_command_may_reload() -> Outcome {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_process_may_take_over() -> Outcome {
     let (one, two) = (Port::lease()?, Port::lease()?);
-    let (first, second) = (TcpListener::bind(one.address())?, TcpListener::bind(two.address())?);
+    let (first, second) = (one.listen()?, two.listen()?);
     let mut crew = Crew::start(one.number(), &[(Run::Daemon, "")]).await?;
     let (client, _end) = held(&crew, &first).await?;
     let before = reloads(&crew).await?;

@@ -7,7 +7,10 @@ use std::{
     env,
     fs::{self, File},
     hash::{BuildHasher, Hasher, RandomState},
+    io,
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    thread,
+    time::Duration,
 };
 
 use crate::{Outcome, Trouble};
@@ -52,6 +55,20 @@ impl Port {
     /// `127.0.0.1:PORT`.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number).into()
+    }
+
+    /// Listens there. A child that is just being started has a copy of every socket, that of the look at a free port too,
+    /// until its program begins: a few milliseconds.
+    pub fn listen(&self) -> Outcome<TcpListener> {
+        for _ in 0..200 {
+            match TcpListener::bind(self.address()) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    thread::sleep(Duration::from_millis(5))
+                }
+                bound => return Ok(bound?),
+            }
+        }
+        Err(Trouble::new(format!("somebody else took {}", self.address())))
     }
 }
 

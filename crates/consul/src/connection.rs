@@ -101,6 +101,8 @@ fn build(
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(15))
+        // A burst of short calls leaves no more behind than are in use at other times.
+        .pool_max_idle_per_host(settings.max_connections)
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(PONG)
         .redirect(reqwest::redirect::Policy::none())

@@ -58,7 +58,7 @@ pub struct Helm {
     pub interval: Duration,
     /// What was taken out ahead of a reload that has to wait.
     ahead: Vec<(Server, &'static str)>,
-    /// What a worker is known to run while that is not, or need not be, what the file says.
+    /// What a worker is known to run, whether the file says that or not.
     live: Option<(u32, String)>,
     /// Whether it was certain that HAProxy runs the file, before the present text.
     certain: bool,
@@ -514,7 +514,9 @@ impl Helm {
 
     /// HAProxy runs what the file says.
     pub fn settle(&mut self) {
-        (self.live, self.ahead) = (None, vec![]);
+        let file = self.file().ok().flatten();
+        _ = self.live.take_if(|(_, text)| Some(&*text) != file.as_ref());
+        self.ahead.clear();
         if let Err(error) = self.destination.settle() {
             self.warn(&error);
         }
@@ -533,7 +535,8 @@ impl Helm {
     /// under way, or HAProxy cannot be looked at.
     pub async fn look_after(&mut self) -> Option<Looked> {
         let file = self.file().ok()??;
-        if self.is_ahead(&file) || self.destination.is_pending() {
+        // What was told and is not in the file, or waits for a reload, left a doubt.
+        if self.destination.is_pending() {
             return None;
         }
         let (runtime, look) = Runtime::find(&self.door).await.ok()?;
@@ -556,10 +559,11 @@ impl Helm {
         }
         // For the other HAProxies another text may have come into the file since.
         let stays = self.file().is_ok_and(|now| now.as_ref() == Some(&file));
-        match (looked.mended, stays) {
-            (true, true) if !looked.drift.is_empty() => self.settle(),
-            (true, false) => self.live = Some((look.pid, file)),
-            _ => {}
+        if looked.mended {
+            self.live = Some((look.pid, file));
+        }
+        if looked.mended && stays && !looked.drift.is_empty() {
+            self.settle();
         }
         Some(looked)
     }
