@@ -99,7 +99,6 @@ const DECIDING: [(&str, &[&str]); 6] = [
             "rehearsal/case.rs",
             "rehearsal/fill.rs",
             "rehearsal/recorded.rs",
-            "rehearsal/unified.rs",
             "services.rs",
             "status",
             "status.rs",

@@ -1,11 +1,10 @@
 //! Templates tried over recorded answers, without Consul and without writing anything (`rolecall render test`): the
 //! door that finds the cases and reads their files. `case` is what a case says, `recorded` what Consul says in it,
-//! `fill` fills a template from that, `unified` shows how a text is otherwise than it must be.
+//! `fill` fills a template from that; what is otherwise than it must be is shown as `diff -u` does.
 
 mod case;
 mod fill;
 mod recorded;
-mod unified;
 
 use crate::{
     config::{Flags, REPEATABLE, RenderConfig, TemplateConfig},
@@ -16,6 +15,7 @@ use crate::{
 use ::config::{Environment, Mistakes};
 use case::{Case, Subject, Wanted};
 use serde_json::{Value, json};
+use similar::TextDiff;
 use std::{
     fmt::Write,
     fs,
@@ -225,7 +225,7 @@ fn judge(
             None => return Ok(Some("expected_files does not name it".into())),
         },
     };
-    let shown = unified::unified((&name, &expected), ("rendered", text));
+    let shown = TextDiff::from_lines(&expected, text).unified_diff().header(&name, "rendered").to_string();
     Ok((!shown.is_empty()).then(|| format!("the text is another one\n{shown}")))
 }
 

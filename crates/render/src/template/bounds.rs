@@ -3,7 +3,7 @@
 
 use ::handlebars::{
     BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, Output, Path,
-    RenderContext, RenderErrorReason, Renderable, Template,
+    PathAndJson, RenderContext, RenderErrorReason, Renderable, Template,
     template::{DecoratorTemplate, HelperTemplate, Parameter, TemplateElement},
 };
 use gotemplate::print::LONGEST;
@@ -92,6 +92,16 @@ impl Output for InLoop<'_> {
     }
 }
 
+/// A block about this value, with its place where it has one.
+pub(super) fn block_of<'rc>(param: &PathAndJson<'rc>) -> BlockContext<'rc> {
+    let mut block = BlockContext::new();
+    match param.context_path() {
+        Some(path) => block.base_path_mut().clone_from(path),
+        None => block.set_base_value(param.value().clone()),
+    }
+    block
+}
+
 /// `{{#each}}` as Handlebars has it, but for its bounds.
 pub(super) struct Each(pub(super) Used);
 
@@ -120,12 +130,7 @@ impl HelperDef for Each {
             return helper.inverse().map_or(Ok(()), |other| other.render(registry, context, render, out));
         }
         let (path, last) = (param.context_path(), items.len() - 1);
-        let mut outer = BlockContext::new();
-        match path {
-            Some(path) => outer.base_path_mut().clone_from(path),
-            None => outer.set_base_value(param.value().clone()),
-        }
-        render.push_block(outer);
+        render.push_block(block_of(param));
         let out = &mut InLoop(out, &self.0);
         for (n, (key, step, item)) in items.into_iter().enumerate() {
             self.0.step(ROUND)?;

@@ -13,8 +13,8 @@ use crate::{
     parts,
 };
 use ::handlebars::{
-    BlockContext, BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy,
-    Output, RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
+    BlockParams, Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, JsonTruthy, Output,
+    RenderContext, RenderError, RenderErrorReason, Renderable, ScopedJson,
 };
 use gotemplate::print::LONGEST;
 use serde_json::Value;
@@ -252,11 +252,7 @@ impl HelperDef for With {
             return helper.inverse().map_or(Ok(()), |block| block.render(registry, context, render, out));
         }
         let Some(block) = helper.template() else { return Ok(()) };
-        let mut inner = BlockContext::new();
-        match param.context_path() {
-            Some(path) => inner.base_path_mut().clone_from(path),
-            None => inner.set_base_value(param.value().clone()),
-        }
+        let mut inner = bounds::block_of(param);
         if let Some(name) = helper.block_param() {
             let mut names = BlockParams::new();
             names.add_value(name, param.value().clone())?;
