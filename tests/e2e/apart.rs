@@ -42,10 +42,10 @@ async fn a_slow_command_holds_up_its_own_template_only() -> Outcome {
     let stage = Stage::set().await?;
     stage.write("slow.ctmpl", "{{ key \"app/text\" }}")?;
     stage.write("quick.ctmpl", "{{ key \"app/text\" }}")?;
-    let slow =
-        "slow.ctmpl:slow:test -e hold || exit 0; echo > under-way; until test -e go; do sleep 0.02; done";
+    let slow = "slow.ctmpl:slow:if test -e hold; then echo > under-way; until test -e go; do sleep 0.02; done; else echo > quick-yet; fi";
     let render = stage.render(&["-template", slow, "-template", "quick.ctmpl:quick"])?;
     stage.holds(&render, "slow", "one").await?;
+    stage.holds(&render, "quick-yet", "\n").await?;
     stage.write("hold", "")?;
     stage.consul.put("kv/app/text", "two").await?;
     stage.holds(&render, "under-way", "\n").await?;
