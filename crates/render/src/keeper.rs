@@ -100,6 +100,8 @@ pub struct Memory {
 
 /// Somebody may use the socket by hand, or restart HAProxy: looked for this often.
 const LOOK: Duration = Duration::from_secs(2);
+/// While answers are outstanding nothing can be written, and filling only finds what else to ask.
+const GATHER: Patience = Patience { min: Duration::from_millis(100), max: Duration::from_millis(100) };
 /// Steering takes a millisecond or two, and goes before the check, which would take the processor from it. An HAProxy
 /// that hangs is not waited for.
 const HEAD_START: Duration = Duration::from_millis(50);
@@ -198,9 +200,15 @@ impl Keeper {
     /// An answer changed somewhere: is it one of ours?
     fn hear(&mut self) -> Option<Exit> {
         let facts = self.facts.borrow_and_update().clone();
-        if moments(&self.asks.present(), &facts) != self.memory.seen {
-            let first = self.report.state() == State::Waiting;
-            let patience = if first { Patience::default() } else { self.patience };
+        let moments = moments(&self.asks.present(), &facts);
+        if moments != self.memory.seen {
+            let patience = if moments.iter().any(Option::is_none) {
+                GATHER
+            } else if self.report.state() == State::Waiting {
+                Patience::default()
+            } else {
+                self.patience
+            };
             self.memory.quiet = self.memory.quiet.stir(Instant::now(), patience);
         }
         None

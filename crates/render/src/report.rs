@@ -67,7 +67,7 @@ impl Report {
             if *status.asked != draft.asked && draft.text.is_ok() {
                 status.asked = Arc::new(draft.asked.clone());
             }
-            waits = status.missing != draft.missing;
+            waits = status.missing.is_empty() && !draft.missing.is_empty();
             warns = !draft.warnings.is_subset(&status.warnings);
             status.missing.clone_from(&draft.missing);
             status.warnings.clone_from(&draft.warnings);
@@ -75,13 +75,9 @@ impl Report {
             status.followed.extend(draft.trail.follows.clone());
         });
         let template = &self.status.borrow().source;
-        if waits && !draft.missing.is_empty() {
-            let missing: Vec<_> = draft.missing.iter().map(String::as_str).collect();
-            tracing::info!(
-                template,
-                missing = missing.join(", "),
-                "waiting for answers before anything is written"
-            );
+        if waits {
+            let (missing, first) = (draft.missing.len(), draft.missing.first());
+            tracing::info!(template, missing, first, "waiting for answers before anything is written");
         }
         if warns {
             for warning in &draft.warnings {
