@@ -1,13 +1,25 @@
-//! `rolecall failover`: a switch by plan loses no acknowledged write, and refuses what it cannot do without loss.
+//! `rolecall failover`: a switch by plan loses no acknowledged write, with Sentinel or without, refuses what it cannot do
+//! without loss, and never leaves a master paused.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
 
-use tests::{Outcome, PATIENCE, Shape, Signal, Stack, Writer, binary, until, when};
+use tests::{Outcome, PATIENCE, Part, Recipe, Shape, Signal, Stack, Writer, binary, until, when};
 use tokio::time::Instant;
 
+/// Much less than a pause that nobody ends would take, and much more than a write does.
+const SOON: Duration = Duration::from_secs(10);
+
 async fn failover(stack: &Stack, more: &[&str]) -> Outcome<(Option<i32>, String)> {
+    failover_beside(stack, 0, more).await
+}
+
+/// By the configuration of that instance's register.
+async fn failover_beside(stack: &Stack, number: usize, more: &[&str]) -> Outcome<(Option<i32>, String)> {
     let mut order = Command::new(binary()?);
-    order.args(["failover", "-c"]).arg(stack.registers[0].config()).args(more).env_clear();
+    order.args(["failover", "-c"]).arg(stack.registers[number].config()).args(more).env_clear();
     let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || order.output()).await??;
     Ok((status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()))
 }
@@ -65,4 +77,95 @@ async fn a_switch_that_would_lose_writes_is_given_up() -> Outcome {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("has no service \"mysql\""), "{said}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_sentinel_redis_itself_switches() -> Outcome {
+    let stack = Stack::start(Shape::LOCKED, |_| {}).await?;
+    let [old, new] = [0, 1].map(|number: usize| stack.redis[number].port());
+    let writer = Writer::start(stack.ports.write.number());
+    let from = Instant::now();
+    until("writes", PATIENCE, async || {
+        when(writer.acknowledged() > 200, || writer.acknowledged().to_string())
+    })
+    .await?;
+    // Beside the replica: its master is found through it.
+    let (code, said) = failover_beside(&stack, 1, &[]).await?;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("switched from 127.0.0.1:{old} to 127.0.0.1:{new};")), "{said}");
+    stack.routes_to(new).await?;
+    until("a write at the new master", PATIENCE, async || {
+        when(writer.first_ack(new, from).is_some(), || "none".into())
+    })
+    .await?;
+    stack.redis[0].follows(new, PATIENCE).await?;
+    let lost = writer.lost(from, Instant::now(), new).await?;
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}\n{said}");
+    Ok(())
+}
+
+/// Waits until the master takes a write, and fails when that takes longer than it may.
+async fn takes_writes_soon(stack: &Stack, master: u16, said: &str) -> Outcome {
+    let since = Instant::now();
+    until("a write at the master", PATIENCE, async || {
+        tests::redis::ask::<()>(master, redis::cmd("SET").arg("rolecall:soon").arg(1)).await
+    })
+    .await?;
+    assert!(since.elapsed() < SOON, "writes waited for {:?}\n{said}", since.elapsed());
+    assert_eq!(stack.sentinels[0].named().await?, master, "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_sentinel_refuses_leaves_nothing_paused() -> Outcome {
+    let stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    let old = stack.sentinels[0].named().await?;
+    for sentinel in &stack.sentinels {
+        sentinel.believes(PATIENCE).await?;
+        let mut forbid = redis::cmd("ACL");
+        forbid.arg("SETUSER").arg("default").arg("-sentinel|failover");
+        sentinel.ask::<()>(&forbid).await?;
+    }
+    let (code, said) = failover(&stack, &[]).await?;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("ordering the switch") && said.contains("given up, writes go on at"), "{said}");
+    assert!(said.contains("ACL SETUSER NAME +sentinel|failover"), "{said}");
+    takes_writes_soon(&stack, old, &said).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switch_that_is_told_to_end_or_killed_leaves_nothing_paused() -> Outcome {
+    let stack = Stack::start(Shape::WHOLE, |_| {}).await?;
+    // Long enough for a switch to wait in, and for both to go by before a replica is called dead.
+    stack.down_after(PATIENCE * 2).await?;
+    let old = stack.sentinels[0].named().await?;
+    for sentinel in &stack.sentinels {
+        sentinel.believes(PATIENCE).await?;
+    }
+    for replica in stack.redis.iter().filter(|redis| redis.port() != old) {
+        replica.part.signal(Signal::STOP)?;
+    }
+    // What they lack now.
+    stack.writes_flow().await?;
+    let home = tempfile::tempdir()?;
+    for (name, signal, told) in [
+        ("told", Signal::INT, "as before: it was told to end"),
+        ("killed", Signal::KILL, "writes are paused"),
+    ] {
+        let config = stack.registers[0].config().to_string_lossy().into_owned();
+        let mut order = start(name, home.path(), &["failover", "-c", &config, "--timeout", "60s"])?;
+        until("the pause", PATIENCE, async || {
+            when(order.log().contains("writes are paused"), || order.log())
+        })
+        .await?;
+        order.signal(signal)?;
+        takes_writes_soon(&stack, old, &order.log()).await?;
+        let _status = order.end(PATIENCE).await?;
+        assert!(order.log().contains(told), "{}", order.log());
+    }
+    Ok(())
+}
+
+fn start(name: &str, home: &std::path::Path, arguments: &[&str]) -> Outcome<Part> {
+    Recipe::new(name, binary()?, home, arguments).start()
 }

@@ -139,10 +139,10 @@ fn failover(order: &Failover, env: &Environment) -> Exit {
     };
     let (service, limit) = (order.service.clone(), order.timeout);
     telemetry::init(config.admin.level, config.admin.json);
-    // A switch in progress is not stopped half-way: it has a limit of its own.
-    daemon::run(limit * 2, async move |_| {
-        let say = |text: &str| println!("{text}");
-        match register::failover::failover(&config, service.as_deref(), limit, say).await {
+    // What was ordered is not stopped half-way: it has a limit of its own.
+    daemon::run(limit * 2, async move |leaving| {
+        let (say, stop) = (|text: &str| println!("{text}"), || leaving.is_signaled());
+        match register::failover::failover(&config, service.as_deref(), limit, say, stop).await {
             Ok(done) => {
                 println!("switched from {} to {}; no acknowledged write was lost", done.from, done.to);
                 Exit::Done

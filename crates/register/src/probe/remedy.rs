@@ -13,10 +13,10 @@ pub fn explain(error: &RedisError) -> String {
             said,
             "the user name or the password is wrong: compare username, password and password_file with its ACL LIST",
         ),
-        (ErrorKind::Server(ServerErrorKind::NoPerm), _) | (_, Some("NOPERM")) => advise(
-            said,
-            "the user may not do this: grant it with ACL SETUSER NAME +role +info +hello (on a Sentinel: +sentinel)",
-        ),
+        (ErrorKind::Server(ServerErrorKind::NoPerm), _) | (_, Some("NOPERM")) => {
+            let right = named_right(said).unwrap_or("+role +info +hello (on a Sentinel: +sentinel)".into());
+            advise(said, &format!("the user may not do this: grant it with ACL SETUSER NAME {right}"))
+        }
         (ErrorKind::Server(ServerErrorKind::BusyLoading), _) => {
             advise(said, "it is still reading its data set from disk and will serve after that")
         }
@@ -29,9 +29,20 @@ pub fn explain(error: &RedisError) -> String {
         (_, Some("DENIED")) => {
             advise(said, "protected mode: set a password, bind it to an interface, or connect over loopback")
         }
+        _ if said.starts_with("unknown command") && said.to_ascii_uppercase().contains("SENTINEL") => advise(
+            said,
+            "a Redis data node answers here, not a Sentinel: name Sentinel's own port (26379 by default)",
+        ),
+        (ErrorKind::Parse, _) => {
+            "what it answers is not Redis' protocol: is this the port of Redis, and not of another server?"
+                .into()
+        }
         _ if said.contains("max number of clients") => advise(said, "raise maxclients or close idle clients"),
         _ if said.contains("without any password configured") => {
             advise(said, "it has no password for this user: remove password and password_file")
+        }
+        (ErrorKind::Io, _) if error.to_string().contains("No such file") => {
+            "there is no such socket: is it running, and is this the path of its unixsocket?".into()
         }
         (ErrorKind::Io, _) if error.is_connection_refusal() => "connection refused: is it running?".into(),
         (ErrorKind::Io, _) if error.is_connection_dropped() => {
@@ -40,6 +51,13 @@ pub fn explain(error: &RedisError) -> String {
         (ErrorKind::Io, _) => tls(&error.to_string()),
         _ => error.to_string(),
     }
+}
+
+/// The right of the command that Redis names in its refusal: `… to run the 'client|pause' command`.
+fn named_right(said: &str) -> Option<String> {
+    let (_, rest) = said.split_once("to run the '")?;
+    let (command, _) = rest.split_once('\'')?;
+    Some(format!("+{command}"))
 }
 
 fn advise(said: &str, advice: &str) -> String {
@@ -79,7 +97,14 @@ mod tests {
             ("NOAUTH Authentication required.", "set password or password_file"),
             ("NOAUTH HELLO must be called with the client already authenticated", "set password"),
             ("WRONGPASS invalid username-password pair or user is disabled.", "ACL LIST"),
-            ("NOPERM this user has no permissions to run the 'role' command", "+role"),
+            ("NOPERM this user has no permissions to run the 'role' command", "SETUSER NAME +role (it"),
+            (
+                "NOPERM this user has no permissions to run the 'client|pause' command",
+                "SETUSER NAME +client|pause (it",
+            ),
+            ("NOPERM No permissions to access a channel", "+role +info"),
+            ("ERR unknown command 'SENTINEL', with args beginning with: 'MASTER'", "26379"),
+            ("ERR unknown command `sentinel`, with args beginning with: `master`", "26379"),
             ("LOADING Redis is loading the dataset in memory", "reading its data set"),
             ("BUSY Redis is busy running a script. You can only call SCRIPT KILL", "SCRIPT KILL"),
             ("MASTERDOWN Link with MASTER is down", "replica-serve-stale-data"),
@@ -96,5 +121,7 @@ mod tests {
         }
         let refused = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
         assert_eq!(explain(&refused), "connection refused: is it running?");
+        let http = redis::parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").unwrap_err();
+        assert!(explain(&http).contains("is not Redis' protocol"), "{}", explain(&http));
     }
 }
