@@ -8,7 +8,7 @@ use crate::{
     report::HaproxyReport,
     steer::{Course, Helm, Looked},
 };
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 use tokio::{
     sync::{mpsc, watch},
     time::Instant,
@@ -47,8 +47,8 @@ pub struct Wish {
     pub again: bool,
     /// What becomes of its file; when nobody says so any more, nothing.
     pub file: watch::Receiver<Placing>,
-    /// Dropped when all that can be steered is steered.
-    pub steering: mpsc::Sender<Infallible>,
+    /// Told of each of HAProxy's answers, and dropped when all that can be steered is steered.
+    pub steering: mpsc::Sender<()>,
 }
 
 impl Wish {
@@ -115,7 +115,7 @@ impl Follower {
         self.wake = None;
         self.report.follows(true);
         let again = again || self.again.as_ref().is_some_and(|again| again.is_about(&text));
-        let course = self.helm.steer(&text, again, &mut marks).await;
+        let course = self.helm.steer(&text, again, &mut marks, &steering).await;
         drop(steering);
         let course = match course {
             Ok(course) => course,

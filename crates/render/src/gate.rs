@@ -22,7 +22,7 @@ pub struct Gate {
     /// The files of the templates that HAProxy may read beside its configuration, and how these templates fare.
     pub beside: Vec<(PathBuf, watch::Receiver<TemplateStatus>)>,
     /// The texts that were read last.
-    recent: Recent,
+    pub recent: Recent,
 }
 
 /// The text that may be used.

@@ -102,8 +102,8 @@ pub struct Memory {
 const LOOK: Duration = Duration::from_secs(2);
 /// While answers are outstanding nothing can be written, and filling only finds what else to ask.
 const GATHER: Patience = Patience { min: Duration::from_millis(100), max: Duration::from_millis(100) };
-/// Steering takes a millisecond or two, and goes before the check, which would take the processor from it. An HAProxy
-/// that hangs is not waited for.
+/// Steering goes before the check, which would take the processor from it. It takes a millisecond or two; that of a
+/// thousand servers takes longer, and HAProxy answers all the while. One that hangs is not waited for.
 const HEAD_START: Duration = Duration::from_millis(50);
 /// After a change, and while servers that left wait for their last connections.
 const LOOK_SOON: Duration = Duration::from_secs(1);
@@ -323,12 +323,12 @@ impl Keeper {
         }
     }
 
-    /// Sends each HAProxy that is free after a text, and gives it a moment to be steered.
+    /// Sends each HAProxy that is free after a text, and gives it a moment to be steered, from each answer to the next.
     async fn steer(&mut self, text: &Arc<str>, marks: Marks, again: bool, file: watch::Receiver<Placing>) {
         let (steering, mut steered) = mpsc::channel(1);
         self.fleet.follow(&Wish { text: Arc::clone(text), marks, again, file, steering });
         if !self.fleet.is_empty() {
-            _ = timeout(HEAD_START, steered.recv()).await;
+            while let Ok(Some(())) = timeout(HEAD_START, steered.recv()).await {}
         }
     }
 

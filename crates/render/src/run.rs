@@ -11,7 +11,10 @@ use crate::{
     follow::Follower,
     functions::Setting,
     gate::Gate,
-    haproxy::steward::{Applied, Steward},
+    haproxy::{
+        outline::Recent,
+        steward::{Applied, Steward},
+    },
     keeper::{Fatal, Keeper, Memory},
     ledger::Ledger,
     machine::Machine,
@@ -189,8 +192,10 @@ pub(crate) async fn work(
         let awaited = ready.await_for(format!("first text of {}", template.destination.path().display()));
         let asks = Asks { position, all: all.clone() };
         let runs_here = Arc::clone(&runs[position]);
-        let (fleet, stewards) = fleet(template, &report, &runs_here);
+        let recent = Recent::default();
+        let (fleet, stewards) = fleet(template, &report, &runs_here, &recent);
         let mut keeper = keeper(&config, template, (parsed, asks), facts.clone(), report, awaited);
+        keeper.gate.recent = recent;
         (keeper.fleet, keeper.runs) = (fleet, runs_here);
         let reads = config.templates.iter().zip(&runs).filter(|(other, _)| !other.haproxies.is_empty());
         keeper.readers = reads.map(|(_, runs)| Arc::clone(runs)).collect();
@@ -343,6 +348,7 @@ fn fleet(
     template: &TemplateConfig,
     report: &Report,
     runs: &Arc<tokio::sync::Notify>,
+    recent: &Recent,
 ) -> (Fleet, Vec<Steward>) {
     let followers = template.haproxies.iter().zip(report.haproxies()).map(|(haproxy, report)| {
         let destination = template.destination.read_by(vec![haproxy.name.clone()]);
@@ -350,7 +356,8 @@ fn fleet(
         let runs = Arc::clone(runs);
         let HaproxyConfig { door, max_old_workers, on_demote, .. } = haproxy.clone();
         let steward = Steward::new(door.clone(), max_old_workers, on_demote, told, runs, report.clone());
-        let helm = Helm::new(door, destination, haproxy.reload, haproxy.reload_interval, on_demote);
+        let helm =
+            Helm::new(door, destination, haproxy.reload, haproxy.reload_interval, on_demote, recent.clone());
         (Follower::new(helm, report, applied), steward)
     });
     let (followers, stewards) = followers.unzip();

@@ -31,6 +31,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::mpsc;
 
 /// Why a text is not steered: nobody is there, or it does not answer, as one that starts does not.
 const DID_NOT_RUN: &str = "HAProxy did not run";
@@ -103,6 +104,17 @@ pub enum Course {
     },
 }
 
+/// What orders came to.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    /// How many they were.
+    orders: usize,
+    /// How many servers are still there for their last connections.
+    leaving: usize,
+    /// When HAProxy had done them, in milliseconds of Unix time.
+    at: f64,
+}
+
 /// What a look at a worker found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
@@ -153,6 +165,7 @@ impl Helm {
         policy: Policy,
         interval: Duration,
         demote: Demote,
+        recent: Recent,
     ) -> Self {
         Helm {
             door,
@@ -165,7 +178,7 @@ impl Helm {
             files: None,
             before: Files::new(),
             left: Default::default(),
-            recent: Recent::default(),
+            recent,
             demote,
             going: LetGo::default(),
         }
@@ -179,8 +192,14 @@ impl Helm {
     }
 
     /// Steers towards a text as far as orders can. One that failed before (`again`) is checked before anything is
-    /// told: it must not cut off clients each time.
-    pub async fn steer(&mut self, text: &str, again: bool, marks: &mut Marks) -> Result<Course, Trouble> {
+    /// told: it must not cut off clients each time. Each answer is told to `steering`.
+    pub async fn steer(
+        &mut self,
+        text: &str,
+        again: bool,
+        marks: &mut Marks,
+        steering: &mpsc::Sender<()>,
+    ) -> Result<Course, Trouble> {
         let next = self.configuration(text);
         self.certain = !self.destination.is_pending();
         let Some(file) = self.file()? else { return Ok(Course::reload("there was no file before")) };
@@ -193,7 +212,7 @@ impl Helm {
             }
         }
         let (runtime, look) = match Runtime::find(&self.door).await {
-            Ok(found) => found,
+            Ok((runtime, look)) => (runtime.telling(steering), look),
             Err(SocketError::Nobody(_)) => return Ok(Course::reload(DID_NOT_RUN)),
             Err(error) => return Ok(Course::reload(format!("{CANNOT_BE_STEERED}: {error}"))),
         };
@@ -214,8 +233,8 @@ impl Helm {
             Verdict::Steer(_) if again => "a try before it failed".into(),
             Verdict::Steer(orders) => {
                 match self.switch(&runtime, orders, (&live, &next), &look, &can).await {
-                    Ok((orders, leaving)) => {
-                        marks.steered = Some(unix_millis());
+                    Ok(Told { orders, leaving, at }) => {
+                        marks.steered = Some(at);
                         self.remember(look.pid, &live, &next, &can);
                         self.live = Some((look.pid, text.to_owned()));
                         self.files = Some((look.pid, next.files));
@@ -280,8 +299,7 @@ impl Helm {
         read.then(|| file.to_owned())
     }
 
-    /// Does what was decided, in the manner that was chosen for sessions: how many orders, and how many servers are
-    /// still there.
+    /// Does what was decided, in the manner that was chosen for sessions.
     async fn switch(
         &mut self,
         runtime: &Runtime,
@@ -289,19 +307,17 @@ impl Helm {
         (live, next): (&Configuration, &Configuration),
         look: &Look,
         can: &Capabilities,
-    ) -> Result<(usize, usize), String> {
+    ) -> Result<Told, String> {
         let (orders, going) = self.demote.soften(orders, &live.outline);
         // Who comes back stays; who goes has its time from now on, and is not missed when it is read back.
         let back: BTreeSet<Server> =
             orders.iter().filter(|order| order.takes_in()).filter_map(Order::server).cloned().collect();
         self.going.retain(|server| !back.contains(server));
         self.going.add(&self.door, going, look.pid, self.demote.time());
-        let leaving = self.order(runtime, &orders, next, look, can).await?;
-        Ok((orders.len(), leaving))
+        self.order(runtime, &orders, next, look, can).await
     }
 
-    /// Gives orders and reads back what runs then: how many servers are still there for their last connections, or
-    /// the reason why it is not what the text says.
+    /// Gives orders and reads back what runs then. Fails with the reason why it is not what the text says.
     async fn order(
         &self,
         runtime: &Runtime,
@@ -309,9 +325,9 @@ impl Helm {
         next: &Configuration,
         look: &Look,
         can: &Capabilities,
-    ) -> Result<usize, String> {
-        let revived = self.revived(orders, look);
-        let orders = due(orders, &revived);
+    ) -> Result<Told, String> {
+        let given = orders.len();
+        let orders = due(orders, &self.revived(orders, look));
         if orders.iter().any(Order::can_wait) {
             let idle = idle(&runtime.connections().await.map_err(|error| error.to_string())?);
             let busy = orders.iter().filter(|order| order.can_wait()).filter_map(Order::server);
@@ -327,7 +343,7 @@ impl Helm {
         let drift = drift(&after.running, &next.outline, can);
         match wrong(drift.iter().filter(|drift| !self.waits(drift, look.pid))) {
             Some(what) => Err(format!("steering did not work: {what}; HAProxy said: {}", after.said)),
-            None => Ok(drift.len()),
+            None => Ok(Told { orders: given, leaving: drift.len(), at: after.at }),
         }
     }
 
@@ -394,7 +410,7 @@ impl Helm {
         marks: &mut Marks,
     ) -> Course {
         let mut ahead = std::mem::take(&mut self.ahead);
-        let leaving = leaving(&look.servers, &self.recent.outline(live), &self.recent.outline(next));
+        let leaving = leaving(&look.servers(), &self.recent.outline(live), &self.recent.outline(next));
         if again || leaving.is_empty() {
             return Course::Reload { why, ahead };
         }
@@ -406,13 +422,7 @@ impl Helm {
         let going: Vec<_> = leaving.keys().filter(|server| drains(server)).cloned().collect();
         self.going.add(&self.door, going, look.pid, self.demote.time());
         match runtime.turn(&out).await {
-            Ok(now)
-                if out
-                    .iter()
-                    .all(|(s, state)| now.servers.get(s).is_none_or(|seen| seen.state() == *state)) =>
-            {
-                marks.steered = Some(unix_millis());
-            }
+            Ok(now) if obeyed(&now, &out) => marks.steered = Some(now.at),
             Ok(now) => self.warn(&format!("HAProxy did not obey: {}", now.said)),
             Err(error) => self.warn(&error),
         }
@@ -447,10 +457,7 @@ impl Helm {
         let (runtime, _) = Runtime::find(&self.door).await.map_err(|error| error.to_string())?;
         self.going.retain(|server| !ahead.iter().any(|(back, _)| back == server));
         let now = runtime.turn(ahead).await.map_err(|error| error.to_string())?;
-        let back = ahead
-            .iter()
-            .all(|(server, state)| now.servers.get(server).is_none_or(|seen| seen.state() == *state));
-        if back { Ok(()) } else { Err(now.said) }
+        if obeyed(&now, ahead) { Ok(()) } else { Err(now.said) }
     }
 
     async fn steer_back(&mut self, from: &str, to: &str) -> Result<(), String> {
@@ -576,6 +583,12 @@ impl Helm {
         let destination = self.destination.path().display().to_string();
         tracing::warn!(destination, "steering HAProxy: {why}");
     }
+}
+
+/// Whether all of these that are still there have the states that they were given.
+fn obeyed(now: &Look, states: &[(Server, &'static str)]) -> bool {
+    let servers = now.servers();
+    states.iter().all(|(server, state)| servers.get(server).is_none_or(|seen| seen.state() == *state))
 }
 
 /// Whether HAProxy, which was not seen for this reason, may have read the file that is in its place: one that hangs began

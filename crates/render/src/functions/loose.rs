@@ -69,6 +69,15 @@ pub fn to_json(value: &Value, room: &mut usize, depth: usize) -> Result<Json, St
     })
 }
 
+/// A row of a list as JSON; where only these names are wanted of it, with these fields alone.
+pub fn row_to_json(row: &Value, names: Option<&[&str]>, room: &mut usize) -> Result<Json, String> {
+    let (Value::Struct(record), Some(names)) = (row, names) else { return to_json(row, room, 1) };
+    let fields = record.shape.fields.iter().zip(&record.fields);
+    let wanted = fields.filter(|(field, _)| names.contains(&field.name));
+    let entries = wanted.map(|(field, item)| Ok((field.name.to_owned(), to_json(item, room, 2)?)));
+    Ok(Json::Object(entries.collect::<Result<_, String>>()?))
+}
+
 /// An argument as the function wants it: what carries the same meaning is taken.
 pub(super) fn bend(value: Value, wanted: Type, n: usize) -> Result<Value, String> {
     let under = wanted.under();

@@ -27,7 +27,7 @@ mod yaml;
 use gotemplate::{Signature, Type, Value};
 use std::{collections::BTreeMap, fmt::Write, sync::LazyLock};
 
-pub use loose::{from_json, to_json};
+pub use loose::{from_json, row_to_json, to_json};
 pub use outside::{Outside, Setting};
 pub use pass::{Ended, Memo, Pass};
 

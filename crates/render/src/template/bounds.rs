@@ -22,7 +22,7 @@ const DEEPEST: usize = 100;
 /// So many steps may be taken, as in a Go template: some seconds of work, and some hundred MiB of texts in between.
 const STEPS: u64 = 10_000_000;
 /// A round of a loop takes so many.
-const ROUND: u64 = 10;
+pub(super) const ROUND: u64 = 10;
 /// What is written in loops is counted once for each loop that it lies in, so it may be more than the text.
 const IN_LOOPS: u64 = 16 * LONGEST as u64;
 
@@ -83,7 +83,7 @@ impl Text {
 }
 
 /// What a loop writes, which may be kept elsewhere than in the text.
-struct InLoop<'a>(&'a mut dyn Output, &'a Used);
+pub(super) struct InLoop<'a>(pub(super) &'a mut dyn Output, pub(super) &'a Used);
 
 impl Output for InLoop<'_> {
     fn write(&mut self, text: &str) -> io::Result<()> {
@@ -158,7 +158,7 @@ impl HelperDef for Each {
 }
 
 /// The names that `as |item key|` gives.
-fn named<'rc>(
+pub(super) fn named<'rc>(
     helper: &Helper<'rc>,
     by_path: bool,
     key: &Value,

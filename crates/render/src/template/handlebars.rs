@@ -4,6 +4,7 @@
 use super::{
     Dialect, Draft, Mention, Partial, Template, TemplateError,
     bounds::{self, Each, Text, Used},
+    rows::{self, EachRow, Given},
     walk,
 };
 use crate::{
@@ -35,6 +36,7 @@ pub(super) struct HandlebarsTemplate {
     pass: Shared,
     memo: Mutex<Memo>,
     used: Used,
+    mentions: Vec<Mention>,
 }
 
 type Shared = Arc<Mutex<Option<Pass>>>;
@@ -45,7 +47,7 @@ const OF_THE_LANGUAGE: [&str; 10] =
 /// The template itself among its partials; none of them can be called so.
 const OWN: &str = "(template)";
 /// How many pieces of a value may be handed from a function to the template.
-const ROOM: usize = 1_000_000;
+pub(super) const ROOM: usize = 1_000_000;
 
 impl HandlebarsTemplate {
     pub(super) fn parse(
@@ -55,16 +57,19 @@ impl HandlebarsTemplate {
         setting: Arc<Setting>,
     ) -> Result<Self, TemplateError> {
         let name = path.display().to_string();
-        let (pass, used) = (Shared::default(), Used::default());
+        let (pass, used, given) = (Shared::default(), Used::default(), Given::default());
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         registry.register_escape_fn(::handlebars::no_escape);
         registry.register_helper("with", Box::new(With));
         registry.register_helper("each", Box::new(Each(used.clone())));
+        registry.register_helper(rows::EACH, Box::new(EachRow { given: given.clone(), used: used.clone() }));
         for name in functions::all().map(|function| function.signature.name) {
             if let Some(function) = functions::find(name, &setting) {
-                let (pass, used) = (Arc::clone(&pass), used.clone());
-                registry.register_helper(name, Box::new(Call { function, pass, used }));
+                let call = Call { function, pass: Arc::clone(&pass), used: used.clone(), given: None };
+                let to_loop = Call { given: Some(given.clone()), ..call.clone() };
+                registry.register_helper(&format!("{}{name}", rows::GIVES), Box::new(to_loop));
+                registry.register_helper(name, Box::new(call));
             }
         }
         for name in OF_THE_LANGUAGE {
@@ -76,13 +81,29 @@ impl HandlebarsTemplate {
             compile(&mut registry, name, file, text)?;
             partials.insert(name.clone(), file.clone());
         }
-        let template =
-            HandlebarsTemplate { name, partials, registry, setting, pass, memo: Mutex::default(), used };
+        let (memo, mentions) = (Mutex::default(), vec![]);
+        let mut template =
+            HandlebarsTemplate { name, partials, registry, setting, pass, memo, used, mentions };
         let partials = walk::Partials::of(&template.files());
         partials.end()?;
         bounds::circle(&template.registry).map_err(|why| TemplateError::of(&template.name, why))?;
         partials.are_there()?;
+        template.finish();
         Ok(template)
+    }
+
+    /// Remembers what stands in it, and then makes it faster.
+    fn finish(&mut self) {
+        let files = self.files();
+        let mentions =
+            files.iter().flat_map(|(_, file, template)| walk::mentions(file, template, &is_function));
+        let mentions = mentions.collect();
+        let faster: Vec<_> = files
+            .iter()
+            .map(|(name, _, template)| ((*name).to_owned(), rows::by_rows((*template).clone(), &is_function)))
+            .collect();
+        self.mentions = mentions;
+        faster.into_iter().for_each(|(name, template)| self.registry.register_template(&name, template));
     }
 
     /// Its file and those of its partials: the name, the file, and what stands in it.
@@ -125,8 +146,7 @@ impl Template for HandlebarsTemplate {
     }
 
     fn mentions(&self) -> Vec<Mention> {
-        let files = self.files();
-        files.iter().flat_map(|(_, file, template)| walk::mentions(file, template, &is_function)).collect()
+        self.mentions.clone()
     }
 }
 
@@ -161,10 +181,13 @@ fn is_function(name: &str) -> bool {
 }
 
 /// A function of the table as a Handlebars helper.
+#[derive(Clone)]
 struct Call {
     function: &'static Function,
     pass: Shared,
     used: Used,
+    /// The loop that it stands in, where that takes its list.
+    given: Option<Given>,
 }
 
 /// A function of Go's template language as a Handlebars helper.
@@ -227,6 +250,9 @@ impl HelperDef for Call {
         let Some(pass) = pass.as_mut() else { return Err(other("no template is being filled".into())) };
         let value = self.function.call_loosely(pass, arguments).map_err(|e| other(e.to_string()))?;
         self.used.step(1 + value.weight())?;
+        if self.given.as_ref().is_some_and(|given| given.take(&value)) {
+            return Ok(ScopedJson::Derived(Value::Null));
+        }
         to_json(&value, &mut { ROOM }, 0).map(ScopedJson::Derived).map_err(other)
     }
 }
@@ -303,6 +329,35 @@ mod tests {
             ),
             (r#"{{#each (replicas "redis")}}x{{else}}none{{/each}}"#, "none"),
             (r#":{{env "PORT"}} {{envOrDefault "X" "<&>"}}"#, ":6379 <&>"),
+        ] {
+            assert_eq!(self::text(template, Some(rows())).unwrap(), text, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_loop_over_a_function_is_as_any() {
+        for (template, text) in [
+            (
+                r#"{{#each (service "redis")}}{{ID}}{{#each Tags}} {{this}}{{@index}}{{/each}}{{/each}}"#,
+                "redis-0 master0",
+            ),
+            (r#"{{#each (service "redis") as |s n|}}{{n}}{{s.ID}}{{ID}}{{/each}}"#, "0redis-0redis-0"),
+            (
+                r#"{{#each (service "redis")}}{{#with ServiceMeta}}{{epoch}}{{../Port}}{{/with}}{{/each}}"#,
+                "36379",
+            ),
+            (
+                r#"{{#each (service "redis")}}{{lookup this "Address"}}{{@first}}{{@last}}{{/each}}"#,
+                "10.0.0.1truetrue",
+            ),
+            (r#"{{#each (service "redis") as |s|}}{{lookup s "Port"}}{{/each}}"#, "6379"),
+            (
+                r#"{{#each (service "redis")}}{{#each (service "redis")}}{{ID}}{{/each}}{{Port}}{{/each}}"#,
+                "redis-06379",
+            ),
+            (r#"{{#each (split "," "a,b")}}{{this}}{{#unless @last}};{{/unless}}{{/each}}"#, "a;b"),
+            (r#"{{#each (master "redis")}}{{#if (eq @key "ID")}}{{this}}{{/if}}{{/each}}"#, "redis-0"),
+            (r#"{{#each (split "," "")}}x{{else}}none{{/each}}"#, "none"),
         ] {
             assert_eq!(self::text(template, Some(rows())).unwrap(), text, "{template}");
         }

@@ -5,6 +5,7 @@ mod bounds;
 mod fuzz;
 mod gotemplate;
 mod handlebars;
+mod rows;
 mod walk;
 
 use crate::{
