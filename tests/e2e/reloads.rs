@@ -20,14 +20,14 @@ use tokio::{
 /// Ports of servers that nobody connects to; numbers that stand nowhere else in HAProxy's tables.
 const NOBODY: [u16; 2] = [61_001, 61_003];
 
-/// A port that somebody else holds makes the reload fail, though the check finds nothing; when it is free again the
-/// same text is tried again, without news from Consul.
+/// A port that somebody else holds makes the reload fail, though the check finds nothing, where the text alone does not
+/// tell it; when it is free again the same text is tried again, without news from Consul.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_reload_is_tried_again() -> Outcome {
     let mut front = Front::start(NOBODY[0], Special::default()).await?;
     let taken = Port::lease()?;
     let held = taken.listen()?;
-    front.say("127.0.0.1", NOBODY[1], &format!("    bind {}", taken.address()));
+    front.say("127.0.0.1", NOBODY[1], &format!("    bind {}", taken.veiled()));
     let failed = |s: &Value| s["templates"][0]["reload_failures"].as_u64() >= Some(1);
     let status = front.render.shows("a failed reload", PATIENCE, failed).await?;
     let error = status["templates"][0]["error"].as_str().unwrap_or_default();

@@ -85,6 +85,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
             "haproxy/compared.rs",
             "haproxy/demote.rs",
             "haproxy/enough.rs",
+            "haproxy/listening.rs",
             "haproxy/order.rs",
             "haproxy/outline",
             "haproxy/processes.rs",

@@ -57,6 +57,11 @@ impl Port {
         (Ipv4Addr::LOCALHOST, self.number).into()
     }
 
+    /// The same in an HAProxy's configuration, so that only HAProxy can tell it: with a variable that is not set.
+    pub fn veiled(&self) -> String {
+        format!("\"127.0.0.1:${{ROLECALL_SETS_NO_SUCH}}{}\"", self.number)
+    }
+
     /// Listens there. A child that is just being started has a copy of every socket, that of the look at a free port too,
     /// until its program begins: a few milliseconds.
     pub fn listen(&self) -> Outcome<TcpListener> {

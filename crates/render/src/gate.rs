@@ -1,5 +1,5 @@
 //! What a text has to pass before anything is done with it for HAProxy's sake: the files that it names exist, it is none
-//! that must not reach HAProxy, and it leaves each backend enough servers.
+//! that must not reach HAProxy, HAProxy could listen where it says, and it leaves each backend enough servers.
 
 use crate::{
     apply::Trouble,
@@ -7,6 +7,7 @@ use crate::{
     haproxy::{
         enough::{Enough, TooFew},
         outline::Recent,
+        preflight::preflight,
         verdict::refusal,
     },
     status::{State, TemplateStatus},
@@ -65,12 +66,14 @@ impl Gate {
         if let Some(why) = refusal(&next) {
             return Err(Trouble::Refused(why));
         }
-        if self.enough.iter().all(|enough| *enough == Enough::default()) {
-            return Ok(Passed { text: text.into(), held: None });
-        }
         let before = destination.read()?.unwrap_or_default();
         let before = String::from_utf8_lossy(&before);
         let had = self.recent.outline(&before);
+        // What runs is not known while a change waits to be in use.
+        let runs = Some(&had).filter(|_| !destination.is_pending());
+        if let Some(why) = runs.and_then(|runs| preflight(runs, &next, destination.path())) {
+            return Err(Trouble::Refused(why));
+        }
         let mut held = None;
         for misses in self.enough.iter().filter_map(|enough| enough.misses(&had, &next)) {
             match misses {

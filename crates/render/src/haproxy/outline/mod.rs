@@ -3,6 +3,7 @@
 //! stays in the skeleton as it stands.
 
 mod address;
+mod binds;
 mod files;
 mod keywords;
 mod proxies;
@@ -12,6 +13,7 @@ mod server;
 mod words;
 
 pub use address::Address;
+pub use binds::{Bind, Place};
 pub use files::{Named, Use};
 pub use proxies::{Algorithm, Proxy};
 pub use recent::Recent;
