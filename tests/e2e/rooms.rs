@@ -49,6 +49,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
         "register",
         &[
             "address.rs",
+            "complaint.rs",
             "config/address.rs",
             "diagnosis.rs",
             "drift.rs",

@@ -111,6 +111,9 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
                     if known.value.as_deref().is_some_and(|known| *known != answer.value) {
                         claim.changed();
                     }
+                    if known.trouble.is_some() {
+                        tracing::info!(%query, "there are answers again");
+                    }
                     tx.send_if_modified(|watched| watched.take(answer.value, answer.index, Instant::now()));
                 }
                 sleep(if query.blocks() { pace.due(Instant::now(), PACE) } else { POLL }).await;

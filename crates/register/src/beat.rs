@@ -96,7 +96,9 @@ impl Beats {
             self.beats += 1;
             self.said = Some(status);
             self.beat_ms = Some(unix_millis());
-            self.error = None;
+            if self.error.take().is_some() {
+                tracing::info!(id, "heartbeats are taken again");
+            }
             return;
         };
         let error = refusal.to_string();

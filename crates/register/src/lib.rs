@@ -20,13 +20,14 @@
 //!
 //! [`failover`] stands beside this way: an order by hand, carried out once. [`doctor`] tries what all of it needs.
 //!
-//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`address`], [`words`], [`pulse`], [`history`], [`status`],
+//! [`service`] puts them together for one `service` block; [`config`](mod@config), [`identity`], [`address`], [`words`], [`pulse`], [`complaint`], [`history`], [`status`],
 //! [`page`] and [`metrics`] are what the name says. [`agent`] is the door to Consul, [`several`] refuses one
 //! behind which several agents answer.
 
 pub mod address;
 pub mod agent;
 pub mod beat;
+pub mod complaint;
 pub mod config;
 pub mod diagnosis;
 pub mod doctor;

@@ -1,6 +1,7 @@
 //! Looks again and again, and turns what is seen and heard into a wish.
 
 use crate::{
+    complaint::{Complaint, News},
     history::History,
     plan::{Desired, Identity, desired},
     pointer::Sight,
@@ -114,6 +115,7 @@ pub async fn observe(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut following = Following::default();
     let mut calm = true;
+    let mut complaint = Complaint::default();
     let mut awake = Moment::now();
     loop {
         let look = tokio::select! {
@@ -144,6 +146,7 @@ pub async fn observe(
         }
         let evidence = witnesses.evidence(me, &belief);
         let now = Instant::now();
+        complain(me, &belief, complaint.after(belief.failure.as_deref(), now));
         following = following.after(replication, evidence.led, now);
         let quality = following.quality(me.ttl, me.max_lag, now);
         out.publish(me, belief.judged(&evidence, names, now), quality);
@@ -198,17 +201,25 @@ impl Outlook {
 
 fn tell(me: &Identity, before: &Belief, after: &Belief) {
     let id = &me.id;
-    let shown = |belief: &Belief| me.words.name(belief.standing).unwrap_or("unknown").to_owned();
+    let shown = |belief| shown(me, belief);
     if after.is_settled() && (before.standing, before.epoch) != (after.standing, after.epoch) {
         let epoch = after.epoch.map_or("none".to_owned(), |epoch| epoch.to_string());
         tracing::info!(id, role = shown(after), was = shown(before), epoch, why = after.why, "role");
     }
-    match (&before.failure, &after.failure) {
-        (None, Some(error)) => tracing::warn!(id, %error, "the probe fails; the check turns critical"),
-        (Some(_), None) => tracing::info!(id, role = shown(after), "the probe succeeds again"),
-        (Some(before), Some(error)) if before != error => tracing::warn!(id, %error, "the probe still fails"),
-        _ => {}
+}
+
+fn complain(me: &Identity, belief: &Belief, news: Option<News>) {
+    let (id, error) = (&me.id, belief.failure.as_deref().unwrap_or_default());
+    match news {
+        Some(News::Fails) => tracing::warn!(id, error, "the probe fails; the check turns critical"),
+        Some(News::Differs) => tracing::warn!(id, error, "the probe still fails"),
+        Some(News::Over) => tracing::info!(id, role = shown(me, belief), "the probe succeeds again"),
+        None => {}
     }
+}
+
+fn shown(me: &Identity, belief: &Belief) -> String {
+    me.words.name(belief.standing).unwrap_or("unknown").to_owned()
 }
 
 #[cfg(test)]

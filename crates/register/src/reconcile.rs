@@ -191,7 +191,10 @@ impl<A: Agent> Keeper<'_, A> {
 
     fn worked(&mut self) {
         self.backoff.reset();
-        self.actual.send_if_modified(|actual| actual.error.take().is_some());
+        let mended = self.actual.send_if_modified(|actual| actual.error.take().is_some());
+        if mended {
+            tracing::info!(id = self.id, "the Consul agent does as asked again");
+        }
     }
 
     /// Nothing is known of an agent that did not do as asked.

@@ -2,13 +2,16 @@
 
 use super::{Look, Probe, ProbeError, said::Said};
 use config::show_duration;
-use daemon::clock::unix_millis;
+use daemon::clock::{rfc3339, unix_millis};
 use std::{
     io,
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
-use tokio::{fs::File, io::AsyncReadExt};
+use tokio::{
+    fs::{File, metadata},
+    io::AsyncReadExt,
+};
 
 /// A role and an epoch are a line.
 const MOST_BYTES: u64 = 4096;
@@ -26,17 +29,14 @@ impl Probe for FileProbe {
     async fn look(&mut self) -> Result<Look, ProbeError> {
         let path = self.path.display();
         let failed = |why: String| ProbeError::Other(format!("{path}: {why}"));
-        let (text, age) = read(&self.path).await.map_err(|error| match error.kind() {
+        let (text, written) = read(&self.path).await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => failed("is not there; nobody has said the role yet".into()),
             _ => failed(format!("cannot be read: {error}")),
         })?;
-        let old = self.stale_after.filter(|limit| age > *limit);
-        if let Some(limit) = old {
-            let (age, limit) = (Duration::from_secs(age.as_secs()), show_duration(limit));
-            return Err(failed(format!(
-                "was not written for {}; stale_after is {limit}",
-                show_duration(age)
-            )));
+        let age = Duration::from_secs_f64(unix_millis() / 1000.0).saturating_sub(written);
+        if let Some(limit) = self.stale_after.filter(|limit| age > *limit) {
+            let (at, limit) = (rfc3339(written.as_secs_f64() * 1000.0), show_duration(limit));
+            return Err(failed(format!("was last written at {at}; stale_after is {limit}")));
         }
         Said::read(&text).map(Look::from).map_err(failed)
     }
@@ -46,14 +46,17 @@ impl Probe for FileProbe {
     }
 }
 
-/// The beginning of a file, and how long ago it was written.
+/// The beginning of a file, and when it was written, since 1970.
 async fn read(path: &Path) -> io::Result<(String, Duration)> {
+    // To open a pipe that nobody writes into would never end.
+    if !metadata(path).await?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let file = File::open(path).await?;
     let written = file.metadata().await?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Duration::from_secs_f64(unix_millis() / 1000.0);
     let mut text = vec![];
     file.take(MOST_BYTES).read_to_end(&mut text).await?;
-    Ok((String::from_utf8_lossy(&text).into_owned(), now.saturating_sub(written)))
+    Ok((String::from_utf8_lossy(&text).into_owned(), written))
 }
 
 #[cfg(test)]
@@ -84,10 +87,15 @@ mod tests {
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_modified(file.metadata().unwrap().modified().unwrap() - Duration::from_secs(3600)).unwrap();
         let why = probe.look().await.unwrap_err().to_string();
-        assert!(why.contains("was not written for 1h") && why.contains("stale_after is 1m"), "{why}");
+        assert!(why.contains("was last written at 2") && why.contains("stale_after is 1m"), "{why}");
+        assert_eq!(probe.look().await.unwrap_err().to_string(), why, "one trouble, one text");
         probe.stale_after = None;
         assert_eq!(probe.look().await.unwrap().role, Role::Master);
-        let folder = FileProbe { path: folder.path().into(), stale_after: None }.look().await;
-        assert!(folder.unwrap_err().to_string().contains("cannot be read"));
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [folder.path().to_owned(), pipe] {
+            let look = FileProbe { path, stale_after: None }.look().await;
+            assert!(look.unwrap_err().to_string().contains("cannot be read: it is no regular file"));
+        }
     }
 }

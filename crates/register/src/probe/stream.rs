@@ -9,14 +9,16 @@ use daemon::child::{Running, command};
 use std::{process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::ChildStdout,
+    process::{ChildStderr, ChildStdout},
     sync::watch,
     task::JoinHandle,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// A line is a role and an epoch; what is longer is something else.
 const MOST_LINE: u64 = 4096;
+/// What a program that ended may take to be heard to its end.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// What is known: nothing yet, what the last line said, or why there is no such line.
@@ -70,25 +72,69 @@ impl Drop for StreamProbe {
 async fn listen(argv: Vec<String>, stale_after: Duration, tell: watch::Sender<News>) {
     let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
     loop {
-        let why = follow(&argv, stale_after, &tell, &mut backoff).await;
+        let began = Instant::now();
+        let why = follow(&argv, stale_after, &tell).await;
         tell.send_replace(Some(Err(format!("`{}` {why}; it is started again", argv.join(" ")))));
-        sleep(backoff.pause()).await;
+        sleep(pause(&mut backoff, began.elapsed())).await;
     }
 }
 
+/// Before the next start. One that says its role and ends, again and again, would make the instance flap: so pauses are
+/// short again only after a program that ran for long.
+fn pause(backoff: &mut Backoff, ran: Duration) -> Duration {
+    if ran >= PAUSE.1 {
+        backoff.reset();
+    }
+    backoff.pause()
+}
+
 /// Runs the program once, and says why that is over.
-async fn follow(
-    argv: &[String],
-    stale_after: Duration,
-    tell: &watch::Sender<News>,
-    backoff: &mut Backoff,
-) -> String {
+async fn follow(argv: &[String], stale_after: Duration, tell: &watch::Sender<News>) -> String {
     let [program, arguments @ ..] = argv else { return "is no command".into() };
-    let mut running = match Running::start(command(program).args(arguments).stdout(Stdio::piped())) {
+    let mut command = command(program);
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = match Running::start(&mut command) {
         Ok(running) => running,
         Err(why) => return format!("cannot be started: {why}"),
     };
-    let Some(stdout) = running.stdout() else { return "has no output".into() };
+    let (Some(stdout), Some(stderr)) = (running.stdout(), running.stderr()) else {
+        return "has no output".into();
+    };
+    let (complaint, last) = watch::channel(String::new());
+    let mut hearing = tokio::spawn(hear(stderr, argv.join(" "), complaint));
+    let why = listen_to(stdout, running, stale_after, tell).await;
+    // Its last words may still lie in the pipe.
+    let _all_heard = timeout(LAST_WORDS, &mut hearing).await;
+    hearing.abort();
+    match last.borrow().as_str() {
+        "" => why,
+        last => format!("{why}: {last}"),
+    }
+}
+
+/// Passes on to the log what a program complains of, a line each, and keeps the last one.
+async fn hear(stderr: ChildStderr, command: String, last: watch::Sender<String>) {
+    let mut lines = BufReader::new(stderr);
+    loop {
+        let mut bytes = vec![];
+        match (&mut lines).take(MOST_LINE).read_until(b'\n', &mut bytes).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if !text.trim().is_empty() {
+            tracing::info!(command, said = text.trim(), "the program complains");
+            last.send_replace(shorten(text.trim()));
+        }
+    }
+}
+
+async fn listen_to(
+    stdout: ChildStdout,
+    mut running: Running,
+    stale_after: Duration,
+    tell: &watch::Sender<News>,
+) -> String {
     let mut lines = BufReader::new(stdout);
     loop {
         match timeout(stale_after, line(&mut lines)).await {
@@ -98,13 +144,12 @@ async fn follow(
             Ok(Ok(Some(line))) if line.trim().is_empty() => {}
             Ok(Ok(Some(line))) => match Said::read(&line) {
                 Ok(said) => {
-                    backoff.reset();
-                    tell.send_if_modified(|news| {
+                    _ = tell.send_if_modified(|news| {
                         let next = Some(Ok(said));
                         let differs = *news != next;
                         *news = next;
                         differs
-                    });
+                    })
                 }
                 Err(why) => return format!("says nothing of use and was killed: {why}"),
             },
@@ -182,6 +227,14 @@ mod tests {
         std::fs::remove_dir_all(folder).unwrap();
     }
 
+    #[test]
+    fn one_that_ends_again_and_again_is_started_ever_less_often() {
+        let mut backoff = Backoff::new(PAUSE.0, PAUSE.1);
+        let pauses: Vec<_> = (0..50).map(|_| pause(&mut backoff, Duration::from_secs(1))).collect();
+        assert!(pauses.iter().any(|pause| *pause > PAUSE.1 / 6), "{pauses:?}");
+        assert!(pause(&mut backoff, PAUSE.1) <= PAUSE.0);
+    }
+
     #[tokio::test]
     async fn silence_and_nonsense_are_failures() {
         for (script, why) in [
@@ -189,6 +242,7 @@ mod tests {
             ("echo hello; sleep 1000", "says nothing of use and was killed: expected role=primary"),
             ("head -c 5000 /dev/zero; sleep 1000", "a line of more than 4096 bytes"),
             ("printf role=primary", "ended with exit status: 0"),
+            ("echo role=primary; echo no way >&2; exit 3", "ended with exit status: 3: no way"),
         ] {
             // Only silence is to run out of time here, also on a busy machine.
             let stale_after =
