@@ -18,7 +18,10 @@ pub fn page(status: &Value, address: &str, now_ms: f64) -> String {
     ];
     let troubled = all(&status["queries"]).filter(|query| !query["trouble"].is_null());
     head.extend(troubled.map(|query| row("query", &[text(&query["query"]), text(&query["trouble"])])));
-    let services = all(&status["services"]).map(|service| instance(service, now_ms));
+    let services = all(&status["services"]).map(|service| match &service["instances"] {
+        Value::Array(_) => upstream(service),
+        _ => instance(service, now_ms),
+    });
     let templates = all(&status["templates"]).map(|template| file(template, now_ms));
     let blocks = std::iter::once(head).chain(services).chain(templates).map(|mut block| {
         block.retain(|line| !line.is_empty());
@@ -70,6 +73,18 @@ fn instance(service: &Value, now_ms: f64) -> Vec<String> {
         row("history", &[ago("", &change["at_ms"], now_ms), became.trim().into(), text(&change["why"])])
     }));
     lines
+}
+
+/// A service as render sees it.
+fn upstream(service: &Value) -> Vec<String> {
+    let followed = prefixed("followed in epoch ", &service["followed"]["epoch"]);
+    let instances = all(&service["instances"]).map(|seen| {
+        let place = format!("{}:{}", text(&seen["address"]), text(&seen["port"]));
+        let role = format!("{} {}", text(&seen["role"]), prefixed("in epoch ", &seen["epoch"]));
+        let doubt = if seen["believed"] == false { "not believed".to_owned() } else { String::new() };
+        row(&text(&seen["id"]), &[place, role, text(&seen["status"]), doubt])
+    });
+    std::iter::once(join(&[text(&service["name"]), followed])).chain(instances).collect()
 }
 
 fn file(template: &Value, now_ms: f64) -> Vec<String> {
@@ -203,6 +218,11 @@ redis-0 10.0.0.7:6379, master in epoch 3, draining
         let status = json!({
             "program": "render", "version": "0.1.0", "ready": {"ok": true, "awaited": []},
             "consul": {"address": "http://127.0.0.1:8500"},
+            "services": [{"name": "redis", "query": "health/service/redis", "followed": {"epoch": 3, "generation": 0}, "instances": [
+                {"id": "redis-0", "address": "10.0.0.7", "port": 6379, "role": "primary", "epoch": 3, "status": "passing", "believed": true},
+                {"id": "redis-1", "address": "10.0.0.8", "port": 6379, "role": "primary", "epoch": 2, "status": "passing", "believed": false},
+                {"id": "redis-2", "address": "10.0.0.9", "port": 6379, "role": "replica", "epoch": null, "status": "warning", "believed": null},
+            ]}],
             "queries": [{"query": "health/service/redis", "trouble": null}, {"query": "kv/a", "trouble": "no such right"}],
             "templates": [{
                 "source": "/etc/t.hbs", "destination": "/run/haproxy.cfg", "state": "applied", "missing": [],
@@ -222,6 +242,11 @@ redis-0 10.0.0.7:6379, master in epoch 3, draining
 render 0.1.0 at [::1]:9501: ready
   consul      http://127.0.0.1:8500
   query       kv/a, no such right
+
+redis, followed in epoch 3
+  redis-0     10.0.0.7:6379, primary in epoch 3, passing
+  redis-1     10.0.0.8:6379, primary in epoch 2, passing, not believed
+  redis-2     10.0.0.9:6379, replica, warning
 
 /run/haproxy.cfg applied, from /etc/t.hbs
   warning     two masters
