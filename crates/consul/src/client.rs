@@ -5,7 +5,7 @@ use crate::{
     access::Access,
     backoff::Backoff,
     connection::Connection,
-    error::deepest,
+    error::{deepest, remedy},
     external,
     hints::Hints,
     login::{self, Granted},
@@ -556,7 +556,7 @@ impl Client {
         if error.is_timeout() && !error.is_connect() {
             return ClientError::Silent { address, after };
         }
-        ClientError::Unreachable { address, why: deepest(error) }
+        ClientError::Unreachable { address, why: remedy(deepest(error)) }
     }
 
     fn not_consul(&self, asked: &str, why: String) -> ClientError {

@@ -119,9 +119,44 @@ pub(crate) fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
     causes.last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
+/// Why there is no connection, with what to do about it where that is known.
+pub(crate) fn remedy(why: String) -> String {
+    let advice = [
+        ("InvalidContentType", "it does not speak TLS on this port: write http://, or its HTTPS port"),
+        (
+            "UnknownIssuer",
+            "its certificate is signed by an authority that is not trusted: set ssl { ca_cert }",
+        ),
+        ("NotValidForName", "its certificate is for another name: set ssl { server_name }"),
+        ("not valid for name", "its certificate is for another name: set ssl { server_name }"),
+        ("CertificateRequired", "it wants a client certificate: set ssl { cert, key }"),
+        ("before message completed", "is this Consul's HTTP port (8500 by default)?"),
+        ("invalid HTTP version", "is this Consul's HTTP port (8500 by default)?"),
+    ];
+    let known = advice.iter().find(|(part, _)| why.contains(part));
+    known.map_or(why.clone(), |(_, advice)| format!("{advice} ({why})"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_known_comes_with_a_remedy() {
+        for (why, remedied) in [
+            ("received corrupt message of type InvalidContentType", "write http://"),
+            ("invalid peer certificate: UnknownIssuer", "set ssl { ca_cert }"),
+            (
+                "certificate not valid for name \"a\"; certificate is only valid for b",
+                "set ssl { server_name }",
+            ),
+            ("connection closed before message completed", "8500"),
+        ] {
+            let found = remedy(why.into());
+            assert!(found.contains(remedied) && found.ends_with(&format!("({why})")), "{found}");
+        }
+        assert_eq!(remedy("Connection refused".into()), "Connection refused");
+    }
 
     #[test]
     fn a_refusal_is_read_in_each_versions_words() {

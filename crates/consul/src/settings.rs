@@ -190,6 +190,9 @@ fn base_address(text: &str, tls: Option<bool>) -> Result<String, String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold a user or password; use auth { username, password }".into());
     }
+    if url.path().trim_end_matches('/').ends_with("/v1") {
+        return Err("is to be Consul's address alone, without /v1".into());
+    }
     if !names_port(&with_scheme) {
         let port = if url.scheme() == "https" { 8501 } else { 8500 };
         url.set_port(Some(port)).map_err(|()| format!("`{text}` has no host"))?;
@@ -327,7 +330,7 @@ pub(crate) mod tests {
         ] {
             assert_eq!(read(env, &Flags::default()).0.address, address, "{env:?}");
         }
-        for bad in ["unix://consul.sock", "ftp://host", "http://u:p@host", "::::"] {
+        for bad in ["unix://consul.sock", "ftp://host", "http://u:p@host", "::::", "http://host:8500/v1/"] {
             let (_, mistakes) = read(&[("CONSUL_HTTP_ADDR", bad)], &Flags::default());
             assert!(!mistakes.is_empty(), "{bad}");
             assert!(!mistakes.to_string().contains("u:p"), "a password is not repeated");
