@@ -76,6 +76,22 @@ pub struct HttpProbe {
     open: Option<Client>,
 }
 
+/// Why a server told no role.
+enum Trouble {
+    /// The connection, or the way to it.
+    Broken(String),
+    /// It answered, and none of its answers shows a role.
+    Unclear(String),
+    /// Anything else.
+    Wrong(String),
+}
+
+impl From<String> for Trouble {
+    fn from(why: String) -> Trouble {
+        Trouble::Wrong(why)
+    }
+}
+
 impl HttpProbe {
     /// Will ask as configured, and give all requests of a look `limit` together.
     #[must_use]
@@ -84,30 +100,45 @@ impl HttpProbe {
     }
 
     async fn ask(&mut self) -> Result<Said, String> {
-        // After a failure everything is made anew: certificates may have changed.
-        let client = match self.open.take() {
-            Some(client) => client,
-            None => client(&self.config)?,
-        };
-        let mut answers = vec![];
-        for ask in &self.config.requests {
-            let (status, body) = self.send(&client, ask).await?;
-            let asked = format!("{} {}", ask.method, ask.path);
-            match ask.reading.read(status, &body) {
-                Ok(Some(said)) => {
-                    self.open = Some(client);
-                    return Ok(said);
-                }
-                Ok(None) => answers.push(format!("{asked} is answered with {status}")),
-                Err(why) => return Err(format!("{asked} at {} is answered with {why}", self.config.base)),
+        // A server may close a connection in the very moment in which it is asked over it: nothing against the server.
+        if let Some(client) = self.open.take() {
+            match self.ask_over(&client).await {
+                Err(Trouble::Broken(_)) => {}
+                answered => return self.keep(client, answered),
             }
         }
-        // It answered well, if not as wanted.
-        self.open = Some(client);
-        Err(format!("{} shows no role: {}", self.config.base, answers.join(", ")))
+        // After a failure everything is made anew: certificates may have changed.
+        let client = client(&self.config)?;
+        let answered = self.ask_over(&client).await;
+        self.keep(client, answered)
     }
 
-    async fn send(&self, client: &Client, ask: &Ask) -> Result<(u16, String), String> {
+    /// Keeps the connection for the next look if the server answered well, if not as wanted.
+    fn keep(&mut self, client: Client, answered: Result<Said, Trouble>) -> Result<Said, String> {
+        self.open = matches!(answered, Ok(_) | Err(Trouble::Unclear(_))).then_some(client);
+        answered.map_err(|trouble| match trouble {
+            Trouble::Broken(why) | Trouble::Unclear(why) | Trouble::Wrong(why) => why,
+        })
+    }
+
+    async fn ask_over(&self, client: &Client) -> Result<Said, Trouble> {
+        let mut answers = vec![];
+        for ask in &self.config.requests {
+            let (status, body) = self.send(client, ask).await?;
+            let asked = format!("{} {}", ask.method, ask.path);
+            match ask.reading.read(status, &body) {
+                Ok(Some(said)) => return Ok(said),
+                Ok(None) => answers.push(format!("{asked} is answered with {status}")),
+                Err(why) => {
+                    let why = format!("{asked} at {} is answered with {why}", self.config.base);
+                    return Err(Trouble::Wrong(why));
+                }
+            }
+        }
+        Err(Trouble::Unclear(format!("{} shows no role: {}", self.config.base, answers.join(", "))))
+    }
+
+    async fn send(&self, client: &Client, ask: &Ask) -> Result<(u16, String), Trouble> {
         let HttpConfig { base, login, .. } = &self.config;
         let mut url = base.join(&ask.path).map_err(|why| format!("{} is no path: {why}", ask.path))?;
         if let Some(name) = self.config.tls.as_ref().and_then(|tls| tls.server_name.as_deref()) {
@@ -122,13 +153,16 @@ impl HttpProbe {
         if let Some(body) = &ask.body {
             request = request.body(body.clone());
         }
-        let failed = |error: reqwest::Error| format!("{base} cannot be asked: {}", tls(&cause(&error)));
+        let failed = |error: reqwest::Error| {
+            Trouble::Broken(format!("{base} cannot be asked: {}", tls(&cause(&error))))
+        };
         let mut answer = request.send().await.map_err(failed)?;
         let mut body = vec![];
         while let Some(part) = answer.chunk().await.map_err(failed)? {
             body.extend_from_slice(&part);
             if body.len() > MOST_ANSWER {
-                return Err(format!("{base} answers with more than {MOST_ANSWER} bytes to {}", ask.path));
+                let why = format!("{base} answers with more than {MOST_ANSWER} bytes to {}", ask.path);
+                return Err(Trouble::Wrong(why));
             }
         }
         Ok((answer.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))

@@ -41,6 +41,23 @@ async fn server(answers: &[(&'static str, u16, &'static str)]) -> (Url, Arc<Mute
     (url, heard)
 }
 
+/// A server that answers the first request of each connection, and closes it over the second.
+async fn forgetful() -> Url {
+    let _already_set = rustls::crypto::ring::default_provider().install_default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            if stream.read(&mut request).await.is_ok() {
+                let _ = stream.write_all(b"HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n").await;
+                let _ = stream.read(&mut request).await;
+            }
+        }
+    });
+    url
+}
+
 fn get(path: &str, sign: Sign, epoch: Option<&str>) -> Ask {
     let reading = Reading { sign, epoch: epoch.map(str::to_owned) };
     Ask { method: Method::GET, path: path.into(), body: None, reading }
@@ -120,4 +137,13 @@ async fn who_does_not_answer_is_named() {
     let base = Url::parse(&format!("http://{}", silent.local_addr().unwrap())).unwrap();
     let mut slow = HttpProbe { limit: Duration::from_millis(30), ..probe(base.clone(), patroni()) };
     assert_eq!(slow.look().await.unwrap_err().to_string(), format!("{base} did not answer within 30ms"));
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_is_closed_says_nothing_against_the_server() {
+    let mut probe = probe(forgetful().await, vec![get("/", only(&["200"], &[]), None)]);
+    for look in 1..=4 {
+        let seen = probe.look().await.map(|look| look.role);
+        assert_eq!(seen.map_err(|error| error.to_string()), Ok(Role::Master), "look {look}");
+    }
 }
