@@ -56,7 +56,7 @@ async fn address(service: &ServiceConfig, consul: &str) -> Finding {
         AddressConfig::Found(wanted) => identity::find(wanted, consul, None).await.map(|ip| ip.to_string()),
     };
     match found {
-        Ok(address) if address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) => {
+        Ok(address) if address == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) => {
             let told = format!(
                 "{address} is one that only this machine can reach; set address in the service block"
             );

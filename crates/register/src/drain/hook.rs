@@ -42,7 +42,7 @@ pub async fn drain(
 ) -> Result<(), DrainError> {
     let text = if hand_over { format!("hand-over {}", config::show_duration(limit)) } else { String::new() };
     let until = Instant::now() + limit + CONSUL;
-    let order = number(&caller.order("/drain", &text).await?)?;
+    let order = number(&caller.order("/drain", &text).await.map_err(stranger)?)?;
     let mut shown = vec![];
     loop {
         let services = services(caller, order).await?;
@@ -68,7 +68,18 @@ pub async fn drain(
 
 /// Takes the order back.
 pub async fn undrain(caller: &Caller) -> Result<(), DrainError> {
-    number(&caller.order("/undrain", "").await?).map(drop)
+    number(&caller.order("/undrain", "").await.map_err(stranger)?).map(drop)
+}
+
+/// Whoever does not know the order, as render's pages or Consul's own, is no register.
+fn stranger(error: AskError) -> DrainError {
+    match error {
+        AskError::Refused { address, status: 404 | 405, .. } => {
+            let why = format!("{address} takes no such orders; name the admin.address of register");
+            DrainError::Stranger(why)
+        }
+        error => error.into(),
+    }
 }
 
 /// One service on the status page.
