@@ -33,6 +33,7 @@ mod lies;
 mod login;
 mod many;
 mod moved;
+mod names;
 mod old_workers;
 mod outage;
 mod page;

@@ -8,7 +8,7 @@ pub(crate) mod server;
 
 use crate::{
     config::{RegisterConfig, ServiceConfig},
-    role::Names,
+    sentinel::aliases::Aliases,
 };
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ pub struct Switched {
 
 /// How a switch is to go.
 struct Manner<'a> {
-    /// Nobody but the instance with these names is switched.
-    only: Option<&'a Names>,
+    /// Nobody but this instance is switched.
+    only: Option<&'a Aliases>,
     /// How long it may take.
     limit: Duration,
     /// Is told each step, for people.
@@ -74,14 +74,14 @@ pub async fn failover(
     switch(service, &Manner { only: None, limit, say: &say, stop: &stop }).await
 }
 
-/// Hands over the role of this very instance, which has these names, within `limit`.
+/// Hands over the role of this very instance, which is called so, within `limit`.
 pub async fn hand_over(
     service: &ServiceConfig,
-    names: &Names,
+    aliases: &Aliases,
     limit: Duration,
 ) -> Result<Switched, FailoverError> {
     let say = |text: &str| tracing::info!(id = service.id, "hand-over: {text}");
-    switch(service, &Manner { only: Some(names), limit, say: &say, stop: &|| false }).await
+    switch(service, &Manner { only: Some(aliases), limit, say: &say, stop: &|| false }).await
 }
 
 async fn switch(service: &ServiceConfig, manner: &Manner<'_>) -> Result<Switched, FailoverError> {

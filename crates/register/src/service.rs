@@ -24,7 +24,7 @@ use crate::{
     reconcile::{Actual, keep_entry},
     recount::{Count, recount},
     role::{Belief, Names, STALL},
-    sentinel::{Report, ask::ask_all, hello::Hellos},
+    sentinel::{Report, aliases::Aliases, ask::ask_all, hello::Hellos},
     several::Answering,
     status::Board,
     superseded::clear,
@@ -57,6 +57,7 @@ pub struct Service {
     address: watch::Sender<Option<String>>,
     /// What somebody told of its role.
     told: watch::Sender<Told>,
+    aliases: Aliases,
     outlook: Outlook,
     /// What Consul should say, after orders to drain.
     desired: watch::Sender<Desired>,
@@ -152,6 +153,7 @@ impl Service {
             answering,
             address,
             told: watch::channel(None).0,
+            aliases: Aliases::default(),
             outlook,
             desired,
             drain,
@@ -235,7 +237,11 @@ impl Service {
         let (beats, actual) = (self.beats.subscribe(), self.actual.subscribe());
         let (hellos, heard) = watch::channel(Hellos::default());
         let sentinel = self.config.probe.sentinel();
-        let listener = sentinel.map(|sentinel| Listener { master: sentinel.master.clone(), hellos });
+        let listener = sentinel.map(|sentinel| Listener {
+            master: sentinel.master.clone(),
+            aliases: self.aliases.of(self.names(me)),
+            hellos,
+        });
         let around = Around { id: &self.config.id, listener, told: self.told.subscribe() };
         let probe = AnyProbe::new(&self.config.probe, around);
         let pointer = self.pointer.as_ref().map(|pointer| pointer.heard.clone());
@@ -319,8 +325,8 @@ impl Service {
         };
         let hand_over = |limit| async move {
             let address = self.address.borrow().clone().unwrap_or_default();
-            let names = self.names(&self.named(&address));
-            let switched = failover::hand_over(&self.config, &names, limit).await;
+            let aliases = self.aliases.of(self.names(&self.named(&address)));
+            let switched = failover::hand_over(&self.config, &aliases, limit).await;
             switched.map(drop).map_err(|error| error.to_string())
         };
         drain::obey(id, self.orders.clone(), views, hand_over, &self.drain).await;
@@ -333,7 +339,8 @@ impl Service {
         let asking = async {
             if let Some(sentinel) = self.config.probe.sentinel().cloned() {
                 let belief = self.outlook.belief.subscribe();
-                ask_all(sentinel.sentinels, sentinel.master, belief, &self.report).await;
+                let (sentinels, aliases) = (sentinel.sentinels, self.aliases.of(self.names(me)));
+                ask_all(sentinels, sentinel.master, aliases, belief, &self.report).await;
             }
         };
         let agent = ConsulAgent::new(self.client.clone(), &me.service);

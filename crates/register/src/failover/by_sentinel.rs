@@ -38,7 +38,9 @@ pub(super) async fn switch(
     let Manner { only, limit, say, stop } = *manner;
     let until = Instant::now() + limit;
     let mut stage = Stage::set(link, sentinel).await.map_err(FailoverError::Refused)?;
-    if only.is_some_and(|names| !names.0.contains(&stage.old)) {
+    if let Some(aliases) = only
+        && !aliases.know(&stage.old).await
+    {
         let why = format!("Sentinel names another as master: {}", stage.master.name);
         return Err(FailoverError::Refused(why));
     }

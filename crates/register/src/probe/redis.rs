@@ -8,7 +8,10 @@ use super::{
 use crate::{
     quality::{LinkState, Replication},
     role::Life,
-    sentinel::hello::{self, FRESH, Hello, Hellos, hello},
+    sentinel::{
+        aliases::Aliases,
+        hello::{self, FRESH, Hello, Hellos, hello},
+    },
 };
 use consul::Role;
 use redis::{RedisError, Value, aio::MultiplexedConnection, cmd};
@@ -38,6 +41,8 @@ pub struct RedisProbe {
 pub struct Listener {
     /// The master's name.
     pub master: String,
+    /// What this instance is called.
+    pub aliases: Aliases,
     /// What was heard.
     pub hellos: watch::Sender<Hellos>,
 }
@@ -175,7 +180,8 @@ impl Open {
 
 impl Listener {
     fn hear(&self, text: &str) {
-        if let Some((sentinel, word)) = hello(text, &self.master, Instant::now()) {
+        if let Some((sentinel, mut word)) = hello(text, &self.master, Instant::now()) {
+            self.aliases.rename_at_hand(&mut word.address);
             self.hellos.send_if_modified(|hellos| {
                 hellos.retain(|_, hello| word.at - hello.at <= FRESH);
                 let same = |old: Hello| (old.address, old.epoch) == (word.address.clone(), word.epoch);

@@ -3,6 +3,7 @@
 
 use super::{
     Answer, Named, Report,
+    aliases::Aliases,
     reply::{Replies, named},
 };
 use crate::{
@@ -35,6 +36,7 @@ const LIMIT: Duration = Duration::from_millis(500);
 pub async fn ask_all(
     sentinels: Vec<Link>,
     master: String,
+    aliases: Aliases,
     belief: watch::Receiver<Belief>,
     report: &watch::Sender<Report>,
 ) {
@@ -48,9 +50,12 @@ pub async fn ask_all(
     loop {
         for link in seats.drain(..) {
             let (master, belief, report) = (Arc::clone(&master), belief.clone(), report.clone());
+            let aliases = aliases.clone();
             let seat = seated.entry(link.address.to_string());
             seat.or_insert_with(|| {
-                asking.spawn(async move { follow(Seat::new(link, listed), &master, belief, &report).await })
+                asking.spawn(async move {
+                    follow(Seat::new(link, listed), &master, &aliases, belief, &report).await
+                })
             });
         }
         listed = false;
@@ -86,6 +91,7 @@ fn tell_gone(told: &mut BTreeSet<String>, report: &Report, master: &str) {
 async fn follow(
     mut seat: Seat,
     master: &str,
+    aliases: &Aliases,
     mut belief: watch::Receiver<Belief>,
     report: &watch::Sender<Report>,
 ) {
@@ -93,7 +99,10 @@ async fn follow(
     let mut trouble: Option<String> = None;
     loop {
         let asked = Instant::now();
-        let said = seat.ask(master).await;
+        let said = match seat.ask(master).await {
+            Ok(named) => Ok(aliases.read(named).await),
+            Err(error) => Err(error),
+        };
         if said.as_ref().err() != trouble.as_ref() {
             match &said {
                 Ok(_) => tracing::info!(sentinel = %name, "Sentinel answers"),

@@ -1,6 +1,7 @@
 //! What Sentinels say: each one's own answer (`ask`, `reply`), and what they tell each other through this Redis
-//! (`hello`).
+//! (`hello`); and what else this instance is called (`aliases`).
 
+pub mod aliases;
 pub mod ask;
 pub mod hello;
 pub mod reply;

@@ -1,0 +1,45 @@
+//! Instances that are registered under another name than Sentinel's are known all the same: a new master is not taken for
+//! another, not even until its Sentinels have learned its run id.
+
+use std::fs;
+
+use tests::{Outcome, PATIENCE, Shape, Stack, redis::MASTER_NAME, until, when};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_name_means_the_address_that_sentinel_names() -> Outcome {
+    let mut stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    for register in &mut stack.registers {
+        let config = fs::read_to_string(register.config())?;
+        let named = config.replacen("  address = \"127.0.0.1\"\n", "  address = \"localhost\"\n", 1);
+        assert_ne!(named, config);
+        fs::write(register.config(), named)?;
+        register.part.restart()?;
+    }
+    for register in &stack.registers {
+        register.ready().await?;
+    }
+    for sentinel in &stack.sentinels {
+        sentinel.believes(PATIENCE).await?;
+    }
+    let old = stack.sentinels[0].named().await?;
+    stack.sentinels[0].ask::<()>(redis::cmd("SENTINEL").arg("FAILOVER").arg(MASTER_NAME)).await?;
+    let mut new = old;
+    for sentinel in &stack.sentinels {
+        until("another master to be named", PATIENCE, async || {
+            new = sentinel.named().await?;
+            when(new != old, || new.to_string())
+        })
+        .await?;
+    }
+    let number = stack.redis.iter().position(|redis| redis.port() == new).expect("one of ours");
+    let confirmed = |status: &serde_json::Value| {
+        let service = &status["services"][0];
+        service["role"] == "master"
+            && service["why"].as_str().is_some_and(|why| why.contains("known Sentinels name it master"))
+    };
+    let register = &stack.registers[number];
+    register.shows("that a majority names it", PATIENCE, confirmed).await?;
+    let history = register.status().await?["services"][0]["history"].to_string();
+    assert!(!history.contains("fenced"), "{history}");
+    stack.routes_to(new).await
+}
