@@ -1,0 +1,79 @@
+//! Fills the template, and tells what it asks and lacks.
+
+use super::{Keeper, Quiet};
+use crate::{apply::Marks, facts::Facts, ledger::Followed, template::Draft};
+use consul::Query;
+use daemon::{clock::unix_millis, exit::Exit, shutdown::Leaving};
+use std::{collections::BTreeSet, time::Duration};
+use tokio::time::Instant;
+
+/// How soon an operator's reset is seen while a master is refused.
+const RESET: Duration = Duration::from_secs(2);
+
+impl Keeper {
+    /// Fills the template and brings the text into use; an exit when the first text is done with.
+    pub(super) async fn act(&mut self, leaving: &mut Leaving) -> Option<Exit> {
+        (self.memory.quiet, self.memory.wake) = (Quiet::default(), None);
+        let facts = self.facts.borrow_and_update().clone();
+        let draft = self.fill(&facts);
+        let mut marks = Marks { rendered: Some(unix_millis()), ..Marks::default() };
+        let asked = self.publish(&draft);
+        self.memory.seen = moments(&asked, &facts);
+        if !draft.missing.is_empty() {
+            return None;
+        }
+        if draft.trail.former {
+            self.memory.wake = Some(Instant::now() + RESET);
+        }
+        let newest = self.memory.seen.iter().flatten().max();
+        marks.heard = newest.map(|heard| unix_millis() - heard.elapsed().as_secs_f64() * 1e3);
+        self.memory.unfilled = draft.text.is_err();
+        match draft.text {
+            Err(error) => {
+                self.report.failed("refused", Marks::default(), &error.to_string());
+                Some(Exit::Failed)
+            }
+            Ok(text) if self.dry => self.print(text),
+            Ok(text) => self.apply(&text, marks, leaving).await,
+        }
+    }
+
+    /// Fills the template, over the epochs that were followed so far. The file is the memory of these, so that an operator
+    /// can reset it; one that cannot be read protects nobody, and must not take the master away either.
+    fn fill(&mut self, facts: &Facts) -> Draft {
+        let (followed, unread) = match self.ledger.read() {
+            Ok(followed) => (followed, None),
+            Err(why) => (Followed::new(), Some(why)),
+        };
+        let mut draft = self.template.fill(facts, &followed);
+        draft.warnings.extend(unread);
+        if let (Ok(text), false) = (&draft.text, self.dry) {
+            draft.missing.extend(self.gate.unwritten(text));
+        }
+        let mut next = followed.clone();
+        next.extend(draft.trail.follows.clone());
+        // Before the text is in use: rather once too often than to forget.
+        if draft.text.is_ok() && draft.missing.is_empty() && !self.dry && next != followed {
+            let create = self.target.destination.creates_folders();
+            draft.warnings.extend(self.ledger.write(&next, create).err());
+        }
+        draft
+    }
+
+    /// Tells what the template asks, lacks and warns of. A template that failed did not come to its last
+    /// question, so its earlier ones stand.
+    fn publish(&self, draft: &Draft) -> BTreeSet<Query> {
+        let mut asked = draft.asked.clone();
+        if draft.text.is_err() {
+            asked.extend(self.asks.present());
+        }
+        self.asks.publish(&asked);
+        self.report.filled(draft);
+        asked
+    }
+}
+
+/// When each question was answered with its present value.
+pub(super) fn moments(asked: &BTreeSet<Query>, facts: &Facts) -> Vec<Option<Instant>> {
+    asked.iter().map(|query| facts.get(query).and_then(|watched| watched.heard)).collect()
+}
