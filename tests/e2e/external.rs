@@ -81,3 +81,30 @@ async fn entries_without_an_agent_live_by_their_leases() -> Outcome {
     assert_eq!(keys, json!(["rolecall/lease/redis/redis-1"]), "its lease is left");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_an_agent_is_left_alone() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let home = directory.path();
+    let server = Agent::server(home, Access::Open)?;
+    let redis = Redis::server("redis-0", home, None)?;
+    tokio::try_join!(server.ready(), redis.ready())?;
+    let nodes = server.get("catalog/nodes").await?;
+    let name = nodes[0]["Node"].as_str().unwrap_or_default();
+    let config = register_config(&server.address(), "redis-0", redis.port(), &[]);
+    let mode = format!("consul {{\n  mode = \"catalog\"\n  node = \"{name}\"");
+    let config = config.replacen("consul {", &mode, 1).replacen("\"127.0.0.1\"", "\"10.9.9.9\"", 1);
+    assert!(config.contains("address = \"10.9.9.9\""), "{config}");
+    let register = Rolecall::start("register", "register", home, &config, vec![])?;
+    let told = |s: &Value| {
+        let error = s["services"][0]["agent"]["error"].as_str();
+        error.is_some_and(|error| error.contains("has an agent of its own"))
+    };
+    register.shows("why it does not register", PATIENCE, told).await?;
+    let after = server.get("catalog/nodes").await?;
+    for key in ["Address", "Meta"] {
+        assert_eq!(after[0][key], nodes[0][key], "{after}");
+    }
+    assert!(server.entries(SERVICE).await?.is_empty());
+    Ok(())
+}

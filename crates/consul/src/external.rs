@@ -44,6 +44,16 @@ pub fn leases(service: &str) -> String {
     format!("rolecall/lease/{service}/")
 }
 
+/// Why `node` cannot be an external node: an agent is there, whose address would be overwritten for all its services, and
+/// who removes what it does not know.
+pub async fn taken(client: &Client, node: &str) -> Result<Option<String>, ClientError> {
+    let checks = client.call(Method::GET, &["health", "node", node], &[], None).await?;
+    let agent = checks.as_array().into_iter().flatten().any(|check| check["CheckID"] == "serfHealth");
+    Ok(agent.then(|| {
+        format!("node \"{node}\" has an agent of its own: register there, or give consul.node another name")
+    }))
+}
+
 impl External {
     /// Of the entry `id` of `service`, on the node of that name.
     #[must_use]
@@ -67,6 +77,9 @@ impl External {
 
     /// Writes the entry under its lease, with its status.
     pub async fn register(&self, entry: &Registration) -> Result<(), ClientError> {
+        if let Some(why) = taken(&self.client, &self.node).await? {
+            return Err(ClientError::Setup(why));
+        }
         let meta = json!({"external-node": "true", "external-probe": "false", MARK: "1"});
         let node = json!({"Node": self.node, "Address": entry.address, "NodeMeta": meta});
         self.put(&["catalog", "register"], node).await?;

@@ -13,9 +13,9 @@ use crate::{
 };
 use config::Finding;
 use consul::{
-    Client, Right,
+    Client, ConsulSettings, Right,
     doctor::{Needs, examine as examine_consul},
-    external::leases,
+    external::{leases, taken},
     rights::Access::{Read, Write},
 };
 use redis::{Value, cmd};
@@ -39,6 +39,7 @@ pub async fn examine(config: &RegisterConfig) -> Vec<Finding> {
         Ok(client) => examine_consul(&client, &needs).await,
         Err(error) => vec![Finding::failed("Consul", error.to_string())],
     };
+    findings.extend(node_taken(&config.consul).await);
     for service in &config.services {
         findings.push(address(service, &config.consul.address).await);
         findings.push(probe(service).await);
@@ -47,6 +48,14 @@ pub async fn examine(config: &RegisterConfig) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Where there is no agent: whether the node's name is free for that.
+async fn node_taken(settings: &ConsulSettings) -> Option<Finding> {
+    let node = settings.external.as_ref()?;
+    // What keeps Consul from answering is told above.
+    let why = taken(&Client::new(settings).ok()?, node).await.ok()??;
+    Some(Finding::failed("Consul node", why))
 }
 
 async fn address(service: &ServiceConfig, consul: &str) -> Finding {
