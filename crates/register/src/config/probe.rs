@@ -9,6 +9,7 @@ pub use redis::{RedisConfig, SentinelConfig};
 use crate::{
     probe::{
         codes::{Codes, range},
+        exec::shown,
         http::HttpConfig,
         link::Address,
         said::Said,
@@ -127,8 +128,8 @@ impl ProbeConfig {
     pub fn target(&self) -> String {
         match &self.kind {
             Kind::Redis(redis) => format!("Redis at {}", redis.link.address),
-            Kind::Http(http) => http.base.to_string(),
-            Kind::Exec { argv, .. } | Kind::Stream { argv, .. } => format!("`{}`", argv.join(" ")),
+            Kind::Http(http) => http.shown(),
+            Kind::Exec { argv, .. } | Kind::Stream { argv, .. } => shown(argv),
             Kind::Tcp { address, .. } => address.to_string(),
             Kind::File { path, .. } => path.display().to_string(),
             Kind::Push { .. } => "PUT /role".into(),

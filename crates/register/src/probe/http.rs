@@ -68,6 +68,12 @@ pub struct Ask {
     pub reading: Reading,
 }
 
+impl Ask {
+    fn shown(&self) -> &str {
+        self.path.split('?').next().unwrap_or_default()
+    }
+}
+
 /// Asks a server over a connection that is kept.
 #[derive(Debug)]
 pub struct HttpProbe {
@@ -89,6 +95,16 @@ enum Trouble {
 impl From<String> for Trouble {
     fn from(why: String) -> Trouble {
         Trouble::Wrong(why)
+    }
+}
+
+impl HttpConfig {
+    /// The server for people; what follows a `?` may be a secret.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut base = self.base.clone();
+        base.set_query(None);
+        base.into()
     }
 }
 
@@ -125,17 +141,17 @@ impl HttpProbe {
         let mut answers = vec![];
         for ask in &self.config.requests {
             let (status, body) = self.send(client, ask).await?;
-            let asked = format!("{} {}", ask.method, ask.path);
+            let asked = format!("{} {}", ask.method, ask.shown());
             match ask.reading.read(status, &body) {
                 Ok(Some(said)) => return Ok(said),
                 Ok(None) => answers.push(format!("{asked} is answered with {status}")),
                 Err(why) => {
-                    let why = format!("{asked} at {} is answered with {why}", self.config.base);
+                    let why = format!("{asked} at {} is answered with {why}", self.config.shown());
                     return Err(Trouble::Wrong(why));
                 }
             }
         }
-        Err(Trouble::Unclear(format!("{} shows no role: {}", self.config.base, answers.join(", "))))
+        Err(Trouble::Unclear(format!("{} shows no role: {}", self.config.shown(), answers.join(", "))))
     }
 
     async fn send(&self, client: &Client, ask: &Ask) -> Result<(u16, String), Trouble> {
@@ -154,14 +170,15 @@ impl HttpProbe {
             request = request.body(body.clone());
         }
         let failed = |error: reqwest::Error| {
-            Trouble::Broken(format!("{base} cannot be asked: {}", tls(&cause(&error))))
+            Trouble::Broken(format!("{} cannot be asked: {}", self.config.shown(), tls(&cause(&error))))
         };
         let mut answer = request.send().await.map_err(failed)?;
         let mut body = vec![];
         while let Some(part) = answer.chunk().await.map_err(failed)? {
             body.extend_from_slice(&part);
             if body.len() > MOST_ANSWER {
-                let why = format!("{base} answers with more than {MOST_ANSWER} bytes to {}", ask.path);
+                let (shown, path) = (self.config.shown(), ask.shown());
+                let why = format!("{shown} answers with more than {MOST_ANSWER} bytes to {path}");
                 return Err(Trouble::Wrong(why));
             }
         }
@@ -182,7 +199,7 @@ impl HttpProbe {
 
 impl Probe for HttpProbe {
     async fn look(&mut self) -> Result<Look, ProbeError> {
-        let (limit, base) = (self.limit, self.config.base.clone());
+        let (limit, base) = (self.limit, self.config.shown());
         let late = |_| Err(format!("{base} did not answer within {limit:?}"));
         timeout(limit, self.ask()).await.unwrap_or_else(late).map(Look::from).map_err(ProbeError::Other)
     }
@@ -235,7 +252,7 @@ fn client(config: &HttpConfig) -> Result<Client, String> {
         let host = config.base.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         builder = builder.dns_resolver(At(host));
     }
-    builder.build().map_err(|error| format!("TLS to {} cannot be set up: {}", config.base, cause(&error)))
+    builder.build().map_err(|error| format!("TLS to {} cannot be set up: {}", config.shown(), cause(&error)))
 }
 
 fn read(what: &str, path: &Path) -> Result<Vec<u8>, String> {

@@ -2,6 +2,7 @@
 
 use super::{
     Look, Probe, ProbeError,
+    exec::shown,
     said::{Said, shorten},
 };
 use consul::backoff::Backoff;
@@ -74,7 +75,7 @@ async fn listen(argv: Vec<String>, stale_after: Duration, tell: watch::Sender<Ne
     loop {
         let began = Instant::now();
         let why = follow(&argv, stale_after, &tell).await;
-        tell.send_replace(Some(Err(format!("`{}` {why}; it is started again", argv.join(" ")))));
+        tell.send_replace(Some(Err(format!("{} {why}; it is started again", shown(&argv)))));
         sleep(pause(&mut backoff, began.elapsed())).await;
     }
 }
@@ -101,7 +102,7 @@ async fn follow(argv: &[String], stale_after: Duration, tell: &watch::Sender<New
         return "has no output".into();
     };
     let (complaint, last) = watch::channel(String::new());
-    let mut hearing = tokio::spawn(hear(stderr, argv.join(" "), complaint));
+    let mut hearing = tokio::spawn(hear(stderr, program.clone(), complaint));
     let why = listen_to(stdout, running, stale_after, tell).await;
     // Its last words may still lie in the pipe.
     let _all_heard = timeout(LAST_WORDS, &mut hearing).await;
@@ -113,7 +114,7 @@ async fn follow(argv: &[String], stale_after: Duration, tell: &watch::Sender<New
 }
 
 /// Passes on to the log what a program complains of, a line each, and keeps the last one.
-async fn hear(stderr: ChildStderr, command: String, last: watch::Sender<String>) {
+async fn hear(stderr: ChildStderr, program: String, last: watch::Sender<String>) {
     let mut lines = BufReader::new(stderr);
     loop {
         let mut bytes = vec![];
@@ -123,7 +124,7 @@ async fn hear(stderr: ChildStderr, command: String, last: watch::Sender<String>)
         }
         let text = String::from_utf8_lossy(&bytes);
         if !text.trim().is_empty() {
-            tracing::info!(command, said = text.trim(), "the program complains");
+            tracing::info!(program, said = text.trim(), "the program complains");
             last.send_replace(shorten(text.trim()));
         }
     }
@@ -250,7 +251,9 @@ mod tests {
             let mut probe = start(script, stale_after);
             until(&mut probe, |seen| seen.as_ref().is_err_and(|said| said.contains(why))).await;
         }
-        let mut probe = StreamProbe::new(vec!["no-such-program".into()], LONG, LONG);
-        assert!(seen(&mut probe).await.unwrap_err().contains("cannot be started"));
+        let mut probe =
+            StreamProbe::new(["no-such-program", "-psecret"].map(String::from).into(), LONG, LONG);
+        let why = seen(&mut probe).await.unwrap_err();
+        assert!(why.starts_with("`no-such-program` cannot be started") && !why.contains("secret"), "{why}");
     }
 }

@@ -147,3 +147,12 @@ async fn a_kept_connection_that_is_closed_says_nothing_against_the_server() {
         assert_eq!(seen.map_err(|error| error.to_string()), Ok(Role::Master), "look {look}");
     }
 }
+
+#[tokio::test]
+async fn what_follows_a_question_mark_is_not_told() {
+    let (mut url, _) = server(&[]).await;
+    url.set_query(Some("token=secret"));
+    let mut probe = probe(url, vec![get("/role?key=secret", only(&["200"], &[]), None)]);
+    let why = probe.look().await.unwrap_err().to_string();
+    assert!(why.ends_with("/ shows no role: GET /role is answered with 404"), "{why}");
+}
