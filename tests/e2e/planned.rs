@@ -2,6 +2,7 @@
 //! without loss, and never leaves a master paused.
 
 use std::{
+    fs,
     process::{Command, Output},
     time::Duration,
 };
@@ -126,6 +127,16 @@ async fn an_order_that_sentinel_refuses_leaves_nothing_paused() -> Outcome {
         forbid.arg("SETUSER").arg("default").arg("-sentinel|failover");
         sentinel.ask::<()>(&forbid).await?;
     }
+    // A configuration that does not know of them.
+    let home = tempfile::tempdir()?;
+    let (text, file) = (fs::read_to_string(stack.registers[0].config())?, home.path().join("register.hcl"));
+    let (before, _) = text.split_once("    sentinel {").expect("the block");
+    fs::write(&file, format!("{before}  }}\n}}\n"))?;
+    let mut order = start("unaware", home.path(), &["failover", "-c", &file.to_string_lossy()])?;
+    assert_eq!(order.end(PATIENCE).await?.code(), Some(1), "{}", order.log());
+    let said = order.log();
+    assert!(said.contains("nothing was changed") && said.contains("Sentinels listen at"), "{said}");
+
     let (code, said) = failover(&stack, &[]).await?;
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("ordering the switch") && said.contains("given up, writes go on at"), "{said}");
@@ -163,6 +174,10 @@ async fn a_switch_that_is_told_to_end_or_killed_leaves_nothing_paused() -> Outco
         let _status = order.end(PATIENCE).await?;
         assert!(order.log().contains(told), "{}", order.log());
     }
+    let since = Instant::now();
+    let (code, said) = failover(&stack, &["--timeout", "5s"]).await?;
+    assert!(code == Some(1) && said.contains("would lose writes"), "{said}");
+    assert!(since.elapsed() < SOON, "it waited for {:?}, which is more than it was given", since.elapsed());
     Ok(())
 }
 

@@ -7,7 +7,10 @@ use super::{
     LEASH, Manner, STEP, Switched,
     server::{AskError, Replication, Server},
 };
-use crate::probe::link::{Address, Link};
+use crate::{
+    probe::link::{Address, Link},
+    sentinel::hello::CHANNEL,
+};
 use redis::cmd;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -68,8 +71,18 @@ async fn find(link: &Link, this_one: bool) -> Result<Server, String> {
         Replication { replicas, .. } if replicas.is_empty() => {
             Err(format!("{} has no replica that could take over", server.name))
         }
+        _ if watched(&mut server).await => Err(format!(
+            "Sentinels listen at {}, and would undo what they did not order: name them in sentinel {{}}",
+            server.name
+        )),
         _ => Ok(server),
     }
+}
+
+/// Whether Sentinels listen to one another there. Without the right to ask, nobody is known to.
+async fn watched(server: &mut Server) -> bool {
+    let listeners = server.ask::<(String, u64)>(cmd("PUBSUB").arg("NUMSUB").arg(CHANNEL)).await;
+    listeners.is_ok_and(|(_, count)| count > 0)
 }
 
 async fn order(master: &mut Server, limit: Duration) -> Result<(), FailoverError> {

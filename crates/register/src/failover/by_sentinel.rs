@@ -45,6 +45,8 @@ pub(super) async fn switch(
         return Err(FailoverError::Refused(why));
     }
     say(&format!("{} is master and can be switched", stage.master.name));
+    // The other half is Sentinel's.
+    stage.patience = stage.patience.min(limit / 2);
     let began = Instant::now();
     if let Err(why) = stage.pause(HOLD).await {
         return Err(stage.give_up(why.into()).await);
