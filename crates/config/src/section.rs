@@ -191,6 +191,8 @@ impl Section {
     pub fn duration(&mut self, key: &str, mistakes: &mut Mistakes) -> Option<Duration> {
         match self.take(key, mistakes)? {
             Value::Text(text) => parse_duration(&text).map_err(|why| self.mistake(key, why, mistakes)).ok(),
+            // Nothing needs no unit.
+            Value::Number(zero) if zero == "0" => Some(Duration::ZERO),
             found @ Value::Number(_) => {
                 let found = format!("{found}; the units are ns, us, ms, s, m and h");
                 self.expected(key, "a duration such as \"10s\"", &found, mistakes)

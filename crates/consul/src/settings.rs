@@ -76,9 +76,10 @@ impl ConsulSettings {
     pub fn read(top: &mut Section, env: &Environment, flags: &Flags, mistakes: &mut Mistakes) -> Self {
         let mut section = top.block("consul", mistakes).unwrap_or_else(|| Section::empty("consul"));
         let set = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
-        let in_file = section.string("address", mistakes);
+        let in_file = section.string("address", mistakes).filter(|address| !address.is_empty());
         let ssl = Ssl::read(&mut section, env, mistakes);
-        let given = flags.address.clone().or_else(|| set("CONSUL_HTTP_ADDR")).or(in_file.clone());
+        let flag = flags.address.clone().filter(|address| !address.is_empty());
+        let given = flag.or_else(|| set("CONSUL_HTTP_ADDR")).or(in_file.clone());
         let address = given.unwrap_or_else(|| beside(set("HOST_IP")));
         let address = match base_address(&address, ssl.wanted(env)) {
             Ok(address) => address,

@@ -251,7 +251,7 @@ fn argument(flag: &Flag) -> Arg {
             .default_missing_value("true")
             .value_parser(|text: &str| truth(text).map(|_| text.to_owned()))
             .value_name("BOOL"),
-        Takes::Number => argument.value_name("NUMBER"),
+        Takes::Number => argument.allow_negative_numbers(true).value_name("NUMBER"),
         Takes::Text => argument.value_name("TEXT"),
     };
     argument.action(ArgAction::Set).overrides_with(flag.name)

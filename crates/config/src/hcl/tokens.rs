@@ -188,7 +188,8 @@ impl<'a> Tokens<'a> {
                 let body = &self.text[begin..self.at];
                 self.at += bare.len();
                 let indent = &bare[..bare.len() - name.len()];
-                return Ok(if dedents { without_indent(body, indent) } else { body.to_owned() });
+                // HCL keeps the blanks before NAME in the text, unless it takes them away from all lines.
+                return Ok(if dedents { without_indent(body, indent) } else { format!("{body}{indent}") });
             }
             self.at += line.len();
         }
@@ -263,7 +264,7 @@ mod tests {
                 Ok("{{ range }} %{+Q}r ${x} \\n \"\n  EOF2\n"),
             ),
             ("<<EOF\r\na\r\nEOF\r\n", Ok("a\r\n")),
-            ("<<EOF\na\n  EOF\n", Ok("a\n")),
+            ("<<EOF\na\n  EOF\n", Ok("a\n  ")),
             ("<<-EOF\n    a\n      b\n    EOF\n", Ok("a\n  b\n")),
             ("<<-EOF\n  a\n b\n  EOF\n", Ok("  a\n b\n")),
             ("<<EOF\nEOF", Ok("")),

@@ -131,12 +131,12 @@ pub enum Language {
 }
 
 impl Language {
-    /// By the name of the file: `.ctmpl`, `.tmpl`, `.gotmpl` and `.tpl` are Go, anything else Handlebars.
+    /// By the name of the file: `.hbs` and `.handlebars` are Handlebars, anything else Go, as consul-template has it.
     #[must_use]
     pub fn of(path: &Path) -> Language {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some(ending) if Language::Go.endings().contains(&ending) => Language::Go,
-            _ => Language::Handlebars,
+            Some(ending) if Language::Handlebars.endings().contains(&ending) => Language::Handlebars,
+            _ => Language::Go,
         }
     }
 
