@@ -440,8 +440,7 @@ impl Client {
             }
             (None, true) => return Err(reply.refused(asked)),
         };
-        // A refusal carries the same header whatever the leader is.
-        if reply.status.is_success() && header(&reply.headers, "x-consul-knownleader") == Some("false") {
+        if reply.status.is_success() && knows_no_leader(query, &reply.headers) {
             return Err(self.not_consul(asked, "it comes from a server that knows no leader".into()));
         }
         Ok(index)
@@ -587,6 +586,12 @@ fn age(headers: &HeaderMap) -> Duration {
     Duration::from_millis(number("x-consul-lastcontact")).max(Duration::from_secs(number("age")))
 }
 
+/// Whether the servers answered without a leader. A refusal carries the same header whatever the leader is; so does
+/// what the agent answers out of its own cache.
+fn knows_no_leader(query: &Query, headers: &HeaderMap) -> bool {
+    !query.is_agents() && header(headers, "x-consul-knownleader") == Some("false")
+}
+
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -594,6 +599,21 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As Consul 1.8.7 answers for the mesh's authorities, with a leader.
+    #[test]
+    fn what_the_agent_answers_itself_needs_no_leader() {
+        for (told, asked, leaderless) in [
+            ("false", Query::health("web", true), true),
+            ("true", Query::health("web", true), false),
+            ("false", Query::CaRoots, false),
+            ("false", Query::CaLeaf("web".into()), false),
+        ] {
+            let headers = [("x-consul-knownleader".parse().unwrap(), HeaderValue::from_static(told))];
+            let headers = headers.into_iter().collect::<HeaderMap>();
+            assert_eq!(knows_no_leader(&asked, &headers), leaderless, "{asked} {told}");
+        }
+    }
 
     #[test]
     fn an_answer_is_as_old_as_its_oldest_part() {

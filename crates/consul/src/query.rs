@@ -104,6 +104,12 @@ impl Query {
         !matches!(self, Query::Datacenters | Query::Partitions | Query::Prepared { .. })
     }
 
+    /// Whether the agent that is asked answers by itself: out of its cache, which names no leader.
+    #[must_use]
+    pub fn is_agents(&self) -> bool {
+        matches!(self, Query::CaRoots | Query::CaLeaf(_))
+    }
+
     /// Whether the answer is the same whoever asks, and wherever; a certificate with its key is for nobody else.
     #[must_use]
     pub fn is_shareable(&self) -> bool {

@@ -76,6 +76,9 @@ fn any_level(key: &str) -> bool {
 }
 
 fn key(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    if names_nothing(arguments) {
+        return Ok("".into());
+    }
     let (found, query) = look(pass, arguments)?;
     if found.as_deref().is_some_and(Json::is_null) {
         pass.missing.insert(format!("{query} (the key does not exist)"));
@@ -84,14 +87,25 @@ fn key(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
 }
 
 fn key_exists(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    if names_nothing(arguments) {
+        return Ok(false.into());
+    }
     let (found, _) = look(pass, arguments)?;
     Ok(value(found.as_deref()).is_some().into())
 }
 
 fn key_or_default(pass: &mut Pass, arguments: &[Value]) -> Result<Value, String> {
+    if names_nothing(arguments) {
+        return Ok(text_at(arguments, 1).into());
+    }
     let (found, _) = look(pass, arguments)?;
     let value = value(found.as_deref()).filter(|value| !value.is_empty());
     Ok(value.unwrap_or(text_at(arguments, 1)).into())
+}
+
+/// An empty name asks nothing: it may come out of a key that is not known yet.
+fn names_nothing(arguments: &[Value]) -> bool {
+    text_at(arguments, 0).is_empty()
 }
 
 /// The pair under a key: `None` while unanswered, null when there is none.
@@ -129,7 +143,7 @@ fn list(pass: &mut Pass, arguments: &[Value], keep: fn(&str) -> bool, safe: bool
 /// Consul's prefixes are of letters: it tells of `redis-2/a` too when asked for `redis`.
 fn lies_under(path: &str, prefix: &str) -> bool {
     let beneath = path.strip_prefix(prefix.trim_end_matches('/'));
-    path == prefix || beneath.is_none_or(|rest| rest.starts_with('/'))
+    prefix.is_empty() || path == prefix || beneath.is_none_or(|rest| rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -199,6 +213,27 @@ mod tests {
             };
             assert_eq!(found("ls"), ["p/a"], "{prefix}");
             assert_eq!(found("tree"), ["p/a", "p/b/c"], "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_slash_alone_is_all_keys_and_an_empty_name_asks_nothing() {
+        let query = Query::Tree { prefix: String::new(), scope: Scope::default() };
+        let facts = [(query, json!([{"Path": "a", "Key": "a"}, {"Path": "b/c", "Key": "b/c"}]))];
+        for (function, found) in [("ls", 1), ("tree", 2)] {
+            let list = call(&mut pass(&facts, &[]), function, &[json!("/")]).unwrap();
+            assert_eq!(list.as_array().unwrap().len(), found, "{function}");
+        }
+        for (function, arguments, value) in [
+            ("key", vec![""], json!("")),
+            ("keyExists", vec![""], json!(false)),
+            ("keyOrDefault", vec!["", "d"], json!("d")),
+            ("ls", vec![""], json!([])),
+        ] {
+            let mut pass = pass(&[], &[]);
+            let arguments: Vec<_> = arguments.into_iter().map(Json::from).collect();
+            assert_eq!(call(&mut pass, function, &arguments), Ok(value), "{function}");
+            assert!(pass.asked.is_empty() && pass.missing.is_empty(), "{function}");
         }
     }
 

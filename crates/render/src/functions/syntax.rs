@@ -182,10 +182,11 @@ pub(super) fn prepared(text: &str) -> Result<(String, Option<String>, Scope), St
     Ok((part(&found, "name").unwrap_or_default(), part(&found, "near"), scope))
 }
 
-/// Reads `path?param=value@dc` of a key; a leading slash means nothing.
+/// Reads `path?param=value@dc` of a key; leading slashes mean nothing, and nothing but them is the whole store.
 pub(super) fn path(label: &str, text: &str) -> Result<(String, Scope), String> {
     let (found, scope) = parse(&KEY, label, text)?;
-    Ok((part(&found, "name").unwrap_or_default(), scope))
+    let name = part(&found, "name").unwrap_or_default();
+    Ok((name.strip_prefix('/').unwrap_or(&name).to_owned(), scope))
 }
 
 #[cfg(test)]
