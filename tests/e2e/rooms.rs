@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Rooms that decide and do nothing else, by crate; a folder means every file in it.
-const DECIDING: [(&str, &[&str]); 6] = [
+const DECIDING: [(&str, &[&str]); 7] = [
     (
         "config",
         &["duration.rs", "hcl.rs", "hcl", "json.rs", "layers.rs", "section.rs", "similar.rs", "tree.rs"],
@@ -28,6 +28,7 @@ const DECIDING: [(&str, &[&str]); 6] = [
         ],
     ),
     ("daemon", &["html.rs", "view.rs"]),
+    ("octets", &["lib.rs"]),
     (
         "gotemplate",
         &[
@@ -113,9 +114,10 @@ const WORLD: [&str; 9] =
     ["async", ".await", "fs::", "File::", "TcpStream", "env::", "::now()", "spawn", "fastrand"];
 
 /// Who may depend on whom: a crate, its floor.
-const FLOORS: [(&str, u8); 7] = [
+const FLOORS: [(&str, u8); 8] = [
     ("config", 0),
-    ("gotemplate", 0),
+    ("gotemplate", 1),
+    ("octets", 0),
     ("consul", 1),
     ("daemon", 1),
     ("register", 2),

@@ -77,6 +77,8 @@ pub async fn logs(render: &Part, words: &str) -> Outcome {
 async fn files_and_flags_of_consul_template_do_what_they_say() -> Outcome {
     let stage = Stage::set().await?;
     stage.write("a.ctmpl", "{{ key \"app/text\" }}\n")?;
+    stage.write("a.conf", "{{ key \"app/text\" }}\n")?;
+    stage.write("keystore", "{{ base64Decode \"AP/+YQ==\" }}")?;
     stage.write(
         "conf.d/10-base.conf",
         "log_level = \"WARN\"\nvault { address = \"https://vault:8200\", renew_token = true }\nconsul { retry { attempts = 5 } }\n",
@@ -86,13 +88,21 @@ async fn files_and_flags_of_consul_template_do_what_they_say() -> Outcome {
         "conf.d/z",
         "{\"template\": [{\"contents\": \"{{ keyOrDefault \\\"x\\\" \\\"none\\\" }}\", \"destination\": \"out/b\"}]}",
     )?;
-    let mut render =
-        stage.render(&["-config", "conf.d", "-once", "-template", "a.ctmpl:out/c:cp out/c out/d"])?;
+    let mut render = stage.render(&[
+        "-config",
+        "conf.d",
+        "-once",
+        "-template",
+        "a.conf:out/c:cp out/c out/d",
+        "-template",
+        "keystore:out/bytes:cp out/bytes out/copied",
+    ])?;
     let status = render.end(PATIENCE).await?;
     assert_eq!(status.code(), Some(0), "{}", render.tail());
     for (name, text) in [("out/a", "one\n"), ("out/b", "none"), ("out/c", "one\n"), ("out/d", "one\n")] {
         assert_eq!(fs::read_to_string(stage.path(name))?, text, "{name}");
     }
+    assert_eq!(fs::read(stage.path("out/copied"))?, b"\x00\xff\xfea", "bytes that are no UTF-8");
     assert_eq!(fs::metadata(stage.path("out/a"))?.permissions().mode() & 0o7777, 0o640);
     let ran = fs::read_to_string(stage.path("ran"))?;
     assert_eq!(ran, format!("seven-http://{}--more\n", stage.consul.address()));
@@ -103,7 +113,7 @@ async fn files_and_flags_of_consul_template_do_what_they_say() -> Outcome {
     stage.consul.put("kv/app/text", "two").await?;
     fs::set_permissions(stage.path("out/b"), fs::Permissions::from_mode(0o600))?;
     let mut again =
-        stage.render(&["-config=conf.d", "-once", "-log-file", "kept.log", "-log-rotate-max-files=1"])?;
+        stage.render(&["-config=conf.d", "-once", "-log-file", "kept.log", "-log-rotate-max-files", "-1"])?;
     assert_eq!(again.end(PATIENCE).await?.code(), Some(0), "{}", again.tail());
     let kept = fs::read_dir(stage.home.path())?.filter_map(Result::ok).map(|entry| entry.path());
     let kept = kept.filter(|path| path.to_string_lossy().contains("/kept-")).collect::<Vec<_>>();

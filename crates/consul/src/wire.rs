@@ -268,10 +268,10 @@ fn pair(raw: &Value, prefix: &str) -> Value {
     })
 }
 
-/// Consul sends values as base64; bytes that are no UTF-8 become U+FFFD.
+/// Consul sends values as base64; bytes that are no UTF-8 are kept.
 fn decode(encoded: &str) -> String {
     let bytes = BASE64_STANDARD.decode(encoded).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
+    octets::text(&bytes)
 }
 
 fn text(value: &Value, key: &str) -> String {

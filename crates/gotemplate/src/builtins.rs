@@ -3,6 +3,7 @@
 use crate::{
     host::Signature,
     print::{self, plain},
+    quote::printable,
     types::{Type, UintKind},
     value::{Key, Value},
 };
@@ -117,7 +118,7 @@ pub(crate) fn call(builtin: Builtin, values: &[Value]) -> Result<Value, String> 
 
 fn length(value: &Value) -> Result<i64, String> {
     Ok(match value {
-        Value::Str(text) => text.len(),
+        Value::Str(text) => octets::bytes(text).len(),
         Value::Slice(slice) => slice.items.len(),
         Value::Map(map) => map.len(),
         Value::Counter(..) => 0,
@@ -144,10 +145,13 @@ fn index(item: &Value, indexes: &[Value]) -> Result<Value, String> {
     }
     for index in indexes {
         item = match &item {
-            Value::Str(text) => match text.as_bytes().get(position(index, text.len())?) {
-                Some(byte) => Value::Uint(UintKind::U8, u64::from(*byte)),
-                None => return Err("reflect: string index out of range".into()),
-            },
+            Value::Str(text) => {
+                let bytes = octets::bytes(text);
+                match bytes.get(position(index, bytes.len())?) {
+                    Some(byte) => Value::Uint(UintKind::U8, u64::from(*byte)),
+                    None => return Err("reflect: string index out of range".into()),
+                }
+            }
             Value::Slice(slice) => match slice.items.get(position(index, slice.items.len())?) {
                 Some(value) => value.clone(),
                 None => return Err("reflect: slice index out of range".into()),
@@ -187,7 +191,7 @@ fn prepared(index: &Value, kind: Type) -> Result<Key, String> {
 fn slice(item: &Value, indexes: &[Value]) -> Result<Value, String> {
     let size = match item {
         Value::Str(_) if indexes.len() == 3 => return Err("cannot 3-index slice a string".into()),
-        Value::Str(text) => text.len(),
+        Value::Str(text) => octets::bytes(text).len(),
         Value::Slice(slice) => slice.items.len(),
         Value::Nil => return Err("slice of untyped nil".into()),
         Value::NilPtr(_) => return Err("slice of nil pointer".into()),
@@ -207,8 +211,8 @@ fn slice(item: &Value, indexes: &[Value]) -> Result<Value, String> {
     }
     match item {
         Value::Str(text) => {
-            let part = text.as_bytes().get(bounds[0]..bounds[1]).unwrap_or_default();
-            Ok(Value::text(String::from_utf8_lossy(part)))
+            let bytes = octets::bytes(text);
+            Ok(Value::text(octets::text(bytes.get(bounds[0]..bounds[1]).unwrap_or_default())))
         }
         Value::Slice(slice) => Ok(Value::slice(slice.kind, slice.items[bounds[0]..bounds[1]].to_vec())),
         _ => Err(format!("can't slice item of type {}", item.kind_name())),
@@ -306,11 +310,17 @@ fn less(a: &Value, b: &Value) -> Result<bool, String> {
     })
 }
 
+/// As an action prints them: nothing is `<no value>`, a pointer what it points to.
 fn escaped(values: &[Value], escape: fn(&str) -> String) -> String {
-    match values {
-        [Value::Str(text)] => escape(text),
-        values => escape(&print::print(values)),
-    }
+    let shown: Vec<Value> = values
+        .iter()
+        .map(|value| match value {
+            Value::Nil => Value::text("<no value>"),
+            Value::Struct(_) => Value::text(plain(value).trim_start_matches('&')),
+            value => value.clone(),
+        })
+        .collect();
+    escape(&print::print(&shown))
 }
 
 fn html(text: &str) -> String {
@@ -337,7 +347,7 @@ fn js(text: &str) -> String {
             '\'' => out.push_str("\\'"),
             '"' => out.push_str("\\\""),
             '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", c as u32)),
-            c if (c as u32) < 0x20 || matches!(c as u32, 0x7f | 0x2028 | 0x2029) => {
+            c if (c as u32) < 0x20 || !c.is_ascii() && !printable(c) => {
                 out.push_str(&format!("\\u{:04X}", c as u32));
             }
             c => out.push(c),
@@ -348,7 +358,7 @@ fn js(text: &str) -> String {
 
 fn urlquery(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    for &byte in &*octets::bytes(text) {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte as char),
             b' ' => out.push('+'),

@@ -278,8 +278,9 @@ impl<'t> State<'t, '_> {
                     .fail(format!("range can't iterate over {}", plain(other).trim_start_matches('&')));
             }
         }
+        let flow = if any { Flow::Next } else { self.nodes(dot, &branch.otherwise)? };
         self.variables.truncate(outer);
-        if any { Ok(Flow::Next) } else { self.nodes(dot, &branch.otherwise) }
+        Ok(flow)
     }
 
     /// One turn of a range; true to end it.
@@ -417,10 +418,14 @@ impl<'t> State<'t, '_> {
             return Ok(first);
         };
         let mut value = first;
-        for (n, name) in before.iter().enumerate() {
-            value = self.field(dot, &value, name, word, &[], None, n > 0)?;
+        // Fields of nothing at all are nothing; an entry that holds nothing has no fields.
+        let mut entry = false;
+        for name in before {
+            let of = value;
+            value = self.field(dot, &of, name, word, &[], None, entry)?;
+            entry = !matches!(of, Value::Nil);
         }
-        self.field(dot, &value, final_name, word, arguments, last, !before.is_empty())
+        self.field(dot, &value, final_name, word, arguments, last, entry)
     }
 
     #[expect(

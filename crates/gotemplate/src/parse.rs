@@ -491,8 +491,8 @@ impl<'p> Parser<'p> {
             Kind::Field => Operand::Field(vec![token.text[1..].to_owned()]),
             Kind::Bool => literal(Value::Bool(token.text == "true")),
             Kind::Number => match number(token.text) {
-                Some(value) => literal(value),
-                None => return self.fail(format!("illegal number syntax: {}", quote(token.text, false))),
+                Ok(value) => literal(value),
+                Err(why) => return self.fail(format!("{why}: {}", quote(token.text, false))),
             },
             Kind::Char => match unquote(token.text).and_then(|text| {
                 let mut chars = text.chars();
@@ -519,34 +519,45 @@ impl<'p> Parser<'p> {
     }
 }
 
-/// A number literal: a float if it is written as one, else an int.
-fn number(text: &str) -> Option<Value> {
+/// A number literal: a float if it is written as one, else an int. The error says why it is none.
+fn number(text: &str) -> Result<Value, &'static str> {
+    const ILLEGAL: &str = "illegal number syntax";
+    const TOO_LARGE: &str = "integer overflow";
     let (negative, digits) = match text.strip_prefix(['+', '-']) {
         Some(rest) => (text.starts_with('-'), rest),
         None => (false, text),
     };
-    let plain = digits.replace('_', "");
-    let lower = plain.to_ascii_lowercase();
+    let lower = digits.to_ascii_lowercase();
     let (radix, body) = match lower.get(..2) {
         Some("0x") => (16, &lower[2..]),
         Some("0o") => (8, &lower[2..]),
         Some("0b") => (2, &lower[2..]),
-        _ if lower.len() > 1 && lower.starts_with('0') && lower.bytes().all(|b| b.is_ascii_digit()) => {
-            (8, &lower[1..])
-        }
+        _ if lower.len() > 1 && lower.starts_with('0') && !lower.contains(['.', 'e']) => (8, &lower[1..]),
         _ => (10, lower.as_str()),
     };
+    // An underscore stands between digits, or behind the prefix.
+    let apart = if body.len() < lower.len() { body.strip_prefix('_').unwrap_or(body) } else { body };
+    if apart.split('_').any(|digits| !digits.starts_with(|c: char| c.is_ascii_hexdigit() || c == '.'))
+        || apart.contains("_.")
+        || apart.contains("._")
+    {
+        return Err(ILLEGAL);
+    }
+    let body = apart.replace('_', "");
+    let signed = |n: f64| Value::Float(if negative { -n } else { n });
     if radix == 16 && body.contains('p') {
-        return hex_float(body).map(|n| Value::Float(if negative { -n } else { n }));
+        return hex_float(&body).map(signed).ok_or(ILLEGAL);
     }
     if radix == 10 && body.contains(['.', 'e']) {
-        return body.parse::<f64>().ok().map(|n| Value::Float(if negative { -n } else { n }));
+        return body.parse::<f64>().ok().filter(|n| n.is_finite()).map(signed).ok_or(ILLEGAL);
     }
-    match u64::from_str_radix(body, radix) {
-        Ok(n) if negative && n <= 1 << 63 => Some(Value::int((n as i64).wrapping_neg())),
-        Ok(n) if n > i64::MAX as u64 => Some(Value::Uint(crate::types::UintKind::U64, n)),
-        Ok(n) => Some(Value::int(n as i64)),
-        Err(_) => None,
+    match u64::from_str_radix(&body, radix) {
+        Ok(n) if negative && n <= 1 << 63 => Ok(Value::int((n as i64).wrapping_neg())),
+        Ok(_) if negative => Err(TOO_LARGE),
+        Ok(n) if n > i64::MAX as u64 => Ok(Value::Uint(crate::types::UintKind::U64, n)),
+        Ok(n) => Ok(Value::int(n as i64)),
+        Err(_) if body.bytes().all(|b| b.is_ascii_digit()) => Err(TOO_LARGE),
+        Err(_) => Err(ILLEGAL),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Go's `fmt`: what a value looks like as text, and `printf` with all its verbs and complaints.
 
 use crate::{
-    quote::{quote, quote_rune},
+    quote::{printable, quote, quote_rune},
     types::Type,
     value::Value,
 };
@@ -141,6 +141,8 @@ struct Flags {
     precision: Option<usize>,
     /// `%+v`: field names, not signs.
     names: bool,
+    /// `%#v`: as Go's source has it.
+    syntax: bool,
 }
 
 #[derive(Default)]
@@ -215,7 +217,9 @@ impl Printer {
         at += 1;
         self.flags.zero &= !self.flags.minus;
         self.flags.names = verb == 'v' && self.flags.plus;
+        self.flags.syntax = verb == 'v' && self.flags.sharp;
         self.flags.plus &= verb != 'v';
+        self.flags.sharp &= verb != 'v';
         match verb {
             '%' => self.text.push('%'),
             _ if !args.good => _ = write!(self.text, "%!{verb}(BADINDEX)"),
@@ -233,14 +237,20 @@ impl Printer {
             return self.text.push('…');
         }
         if verb == 'T' {
-            return self.pad(&value.kind_name());
+            return self.string(&Value::Nil, &value.kind_name(), 's');
         }
         match value {
-            Value::Nil if depth == 0 && verb != 'v' => _ = write!(self.text, "%!{verb}(<nil>)"),
-            Value::Nil | Value::NilPtr(_) => match verb {
+            Value::Nil if depth > 0 && self.flags.syntax => {
+                self.text.push_str("interface {}(nil)");
+            }
+            Value::Nil if depth > 0 => self.text.push_str("<nil>"),
+            Value::Nil if verb == 'v' => self.pad("<nil>"),
+            Value::Nil => _ = write!(self.text, "%!{verb}(<nil>)"),
+            Value::NilPtr(_) => match verb {
+                'v' if self.flags.syntax => _ = write!(self.text, "({})(nil)", value.kind_name()),
                 'v' => self.pad("<nil>"),
-                's' | 'd' => _ = write!(self.text, "%!{verb}({}=<nil>)", value.kind_name()),
-                _ => self.bad(verb, value),
+                'b' | 'o' | 'd' | 'x' | 'X' => self.integer(value, 0, false, verb),
+                _ => _ = write!(self.text, "%!{verb}({}=<nil>)", value.kind_name()),
             },
             Value::Bool(truth) => match verb {
                 't' | 'v' => self.pad(if *truth { "true" } else { "false" }),
@@ -257,7 +267,7 @@ impl Printer {
     }
 
     fn many(&mut self, value: &Value, verb: char, depth: usize) {
-        let sharp = self.flags.sharp && verb == 'v';
+        let sharp = self.flags.syntax;
         match value {
             Value::Slice(slice) => {
                 let (open, close) = if sharp { ("{", "}") } else { ("[", "]") };
@@ -312,12 +322,11 @@ impl Printer {
         }
     }
 
+    /// The complaint shows the value by the same flags.
     fn bad(&mut self, verb: char, value: &Value) {
-        let flags = std::mem::take(&mut self.flags);
         let _ = write!(self.text, "%!{verb}({}=", value.kind_name());
         self.value(value, 'v', 0);
         self.text.push(')');
-        self.flags = flags;
     }
 
     fn string(&mut self, value: &Value, text: &str, verb: char) {
@@ -326,13 +335,16 @@ impl Printer {
             None => text.to_owned(),
         };
         match verb {
-            'v' if self.flags.sharp => self.pad(&quote(&cut, false)),
+            'v' if self.flags.syntax => self.pad(&quote(&cut, false)),
             'v' | 's' => self.pad(&cut),
-            'q' if self.flags.sharp && !cut.contains(['`', '\r']) => self.pad(&format!("`{cut}`")),
+            'q' if self.flags.sharp && !cut.contains(|c: char| c == '`' || c.is_control() && c != '\t') => {
+                self.pad(&format!("`{cut}`"))
+            }
             'q' => self.pad(&quote(&cut, self.flags.plus)),
             'x' | 'X' => {
-                let bytes = text.bytes().take(self.flags.precision.unwrap_or(usize::MAX));
-                let hex: Vec<String> = bytes
+                let bytes = octets::bytes(text);
+                let shown = bytes.iter().take(self.flags.precision.unwrap_or(usize::MAX));
+                let hex: Vec<String> = shown
                     .map(|b| if verb == 'x' { format!("{b:02x}") } else { format!("{b:02X}") })
                     .collect();
                 let prefix =
@@ -349,7 +361,10 @@ impl Printer {
     }
 
     fn integer(&mut self, value: &Value, n: u64, negative: bool, verb: char) {
+        let unsigned = matches!(value, Value::Uint(..));
+        let rune = |n| if negative { '\u{fffd}' } else { rune(n) };
         let digits = match verb {
+            'v' if self.flags.syntax && unsigned => format!("0x{n:x}"),
             'v' | 'd' => n.to_string(),
             'b' => format!("{n:b}"),
             'o' | 'O' => format!("{n:o}"),
@@ -357,7 +372,7 @@ impl Printer {
             'X' => format!("{n:X}"),
             'c' => return self.pad(&rune(n).to_string()),
             'q' => return self.pad(&quote_rune(rune(n), self.flags.plus)),
-            'U' => return self.unicode(n),
+            'U' => return self.unicode(if negative { n.wrapping_neg() } else { n }),
             'e' | 'f' | 'g' | 'E' | 'F' | 'G' | 's' | 't' | 'p' => return self.bad(verb, value),
             _ => return self.bad(verb, value),
         };
@@ -368,6 +383,7 @@ impl Printer {
         let prefix = match verb {
             'b' if self.flags.sharp => "0b",
             'o' if self.flags.sharp && !digits.starts_with('0') => "0",
+            'O' if self.flags.sharp && !digits.starts_with('0') => "0o0",
             'O' => "0o",
             'x' if self.flags.sharp => "0x",
             'X' if self.flags.sharp => "0X",
@@ -383,7 +399,7 @@ impl Printer {
 
     fn unicode(&mut self, n: u64) {
         let mut text = format!("U+{n:04X}");
-        if self.flags.sharp {
+        if self.flags.sharp && printable(rune(n)) {
             let _ = write!(text, " '{}'", rune(n));
         }
         self.pad_with(&text, ' ');
@@ -394,11 +410,14 @@ impl Printer {
         let size = n.abs();
         let text = match verb {
             _ if !n.is_finite() => if n.is_nan() { "NaN" } else { "Inf" }.to_owned(),
-            'v' => general(size, precision, self.flags.sharp, 'e'),
-            'g' => general(size, precision, self.flags.sharp, 'e'),
-            'G' => general(size, precision, self.flags.sharp, 'E'),
+            'v' if self.flags.syntax => general(size, None, false, 'e'),
+            'v' | 'g' => general(size, kept(size, precision, self.flags.sharp), self.flags.sharp, 'e'),
+            'G' => general(size, kept(size, precision, self.flags.sharp), self.flags.sharp, 'E'),
             'e' | 'E' => scientific(size, Some(precision.unwrap_or(6)), verb),
             'f' | 'F' => format!("{size:.*}", precision.unwrap_or(6).min(1000)),
+            'b' => binary(size),
+            'x' => hexadecimal(size, precision),
+            'X' => hexadecimal(size, precision).to_uppercase(),
             _ => return self.bad(verb, value),
         };
         let negative = n.is_sign_negative() && !n.is_nan();
@@ -459,6 +478,49 @@ fn digits(chars: &[char], at: usize) -> (Option<usize>, usize) {
     (text.parse().ok().filter(|n| *n <= 1_000_000), end)
 }
 
+/// A number's 53 significant bits and the power of two that they are multiplied with; 0 is 0 times 2 to the 0.
+fn significand(n: f64) -> (u64, i32) {
+    let (exponent, fraction) = ((n.to_bits() >> 52 & 0x7ff) as i32, n.to_bits() & ((1 << 52) - 1));
+    match exponent {
+        0 if fraction == 0 => (0, 0),
+        0 => (fraction, -1074),
+        _ => (fraction | 1 << 52, exponent - 1075),
+    }
+}
+
+/// `%b`: `4503599627370496p-52`.
+fn binary(n: f64) -> String {
+    let (bits, exponent) = significand(n);
+    format!("{bits}p{:+}", if bits == 0 { -1074 } else { exponent })
+}
+
+/// `%x`: `0x1.8p+01`, with as many digits behind the point as there are, or as `precision` says.
+fn hexadecimal(n: f64, precision: Option<usize>) -> String {
+    let (mut bits, mut exponent) = significand(n);
+    if bits > 0 {
+        // One digit before the point: the leading bit, which the numbers next to zero lack.
+        let shift = bits.leading_zeros() - 11;
+        (bits, exponent) = (bits << shift, exponent + 52 - shift as i32);
+    }
+    if let Some(precision) = precision.filter(|precision| *precision < 13) {
+        let cut = 52 - 4 * precision as u32;
+        let (rest, half) = (bits & ((1 << cut) - 1), 1 << (cut - 1));
+        bits >>= cut;
+        bits += u64::from(rest > half || rest == half && bits & 1 == 1);
+        bits <<= cut;
+        if bits >> 53 > 0 {
+            (bits, exponent) = (bits >> 1, exponent + 1);
+        }
+    }
+    let digits = format!("{:013x}", bits & ((1 << 52) - 1));
+    let digits = match precision {
+        Some(precision) => format!("{digits:0<precision$.precision$}", precision = precision.min(1000)),
+        None => digits.trim_end_matches('0').to_owned(),
+    };
+    let point = if digits.is_empty() { "" } else { "." };
+    format!("0x{}{point}{digits}p{exponent:+03}", bits >> 52)
+}
+
 /// `d.ddde±dd`
 fn scientific(n: f64, precision: Option<usize>, letter: char) -> String {
     let text = match precision {
@@ -468,6 +530,12 @@ fn scientific(n: f64, precision: Option<usize>, letter: char) -> String {
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |rest| ('-', rest));
     format!("{mantissa}{letter}{sign}{exponent:0>2}")
+}
+
+/// `%#g` shows six digits or more, with zeros behind those that there are.
+fn kept(n: f64, precision: Option<usize>, sharp: bool) -> Option<usize> {
+    let there = || format!("{n:e}").split('e').next().map_or(0, |digits| digits.replace('.', "").len());
+    precision.or_else(|| sharp.then(|| there().max(6)))
 }
 
 /// `%g`: the shorter of the two, by Go's rule for where the exponent begins.

@@ -23,6 +23,9 @@ pub fn quote_rune(c: char, ascii: bool) -> String {
 
 fn escape(out: &mut String, c: char, mark: char, ascii: bool) {
     match c {
+        _ if octets::byte(c).is_some() => {
+            _ = write!(out, "\\x{:02x}", octets::byte(c).unwrap_or_default());
+        }
         '\\' => out.push_str("\\\\"),
         _ if c == mark => {
             out.push('\\');
@@ -42,7 +45,8 @@ fn escape(out: &mut String, c: char, mark: char, ascii: bool) {
     }
 }
 
-fn printable(c: char) -> bool {
+/// Whether Go shows a character as it is.
+pub(crate) fn printable(c: char) -> bool {
     c == ' '
         || !(c.is_control()
             || c.is_whitespace()
@@ -93,7 +97,7 @@ pub fn unquote(literal: &str) -> Option<String> {
         };
         bytes.push(plain);
     }
-    Some(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+    Some(octets::text(&bytes))
 }
 
 fn hex(rest: &mut std::str::Chars, digits: usize) -> Option<u32> {

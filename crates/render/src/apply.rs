@@ -184,7 +184,8 @@ impl Target {
             });
         }
         let present = self.destination.read()?;
-        if present.as_deref() == Some(text.as_bytes()) {
+        let bytes = octets::bytes(text);
+        if present.as_deref() == Some(&*bytes) {
             if self.destination.repair()? {
                 let file = self.destination.path().display();
                 tracing::warn!(%file, "mode or owner were changed by somebody, and are put right");
@@ -192,7 +193,7 @@ impl Target {
             let pending = self.destination.is_pending();
             return Ok(if pending { Prepared::Unfinished } else { Prepared::Unchanged });
         }
-        let staged = self.destination.stage(text.as_bytes())?;
+        let staged = self.destination.stage(&bytes)?;
         marks.staged = Some(unix_millis());
         for binary in &self.checks {
             check(binary, staged.path(), self.destination.path()).await?;

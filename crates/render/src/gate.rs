@@ -67,7 +67,7 @@ impl Gate {
             return Err(Trouble::Refused(why));
         }
         let before = destination.read()?.unwrap_or_default();
-        let before = String::from_utf8_lossy(&before);
+        let before = octets::text(&before);
         let had = self.recent.outline(&before);
         // What runs is not known while a change waits to be in use.
         let runs = Some(&had).filter(|_| !destination.is_pending());

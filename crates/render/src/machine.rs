@@ -32,7 +32,7 @@ impl Outside for Machine {
     }
 
     fn file(&self, path: &str) -> Result<String, String> {
-        fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))
+        fs::read(path).map(|bytes| octets::text(&bytes)).map_err(|e| format!("{path}: {e}"))
     }
 
     fn real_path(&self, path: &str) -> Result<String, String> {

@@ -80,10 +80,11 @@ impl Folder {
         let (mut staged, mut names) = (vec![], BTreeSet::new());
         for (name, text) in parts::split(text) {
             let file = self.file(name);
-            if file.read()?.as_deref() == Some(text.as_bytes()) {
+            let bytes = octets::bytes(text);
+            if file.read()?.as_deref() == Some(&*bytes) {
                 file.repair()?;
             } else {
-                staged.push(file.stage(text.as_bytes())?);
+                staged.push(file.stage(&bytes)?);
             }
             names.insert(name.to_owned());
         }

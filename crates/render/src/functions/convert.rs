@@ -1,6 +1,8 @@
 //! Functions that read a text as something else, and write something as a text.
 
-use super::{Function, at, json, json::Style, row, shapes::any, text_at, toml, yaml};
+use super::{
+    Function, at, json, json::Style, row, shapes::any, sprig::without_underscores, text_at, toml, yaml,
+};
 use gotemplate::{IntKind, Type, UintKind, Value, quote};
 
 const TEXT: Type = Type::Str;
@@ -133,7 +135,7 @@ fn parse_float(text: &str) -> Result<f64, String> {
     if text.is_empty() {
         return Ok(0.0);
     }
-    match text.parse::<f64>() {
+    match without_underscores(text).parse::<f64>() {
         Ok(n) if n.is_infinite() && !text.to_lowercase().contains("inf") => {
             Err(number_error("parseFloat", "ParseFloat", text, true))
         }

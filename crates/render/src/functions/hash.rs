@@ -21,7 +21,7 @@ pub(super) const TABLE: &[Function] = &[
         TEXT,
         "SHA-256, in hexadecimal",
         (r#"{{ sha256Hex "a" | sprig_trunc 8 }}"#, "ca978112"),
-        |_, a| Ok(hex(&Sha256::digest(text_at(a, 0))).into()),
+        |_, a| Ok(hex(&Sha256::digest(octets::bytes(text_at(a, 0)))).into()),
     ),
     row(
         "md5sum",
@@ -29,7 +29,7 @@ pub(super) const TABLE: &[Function] = &[
         TEXT,
         "MD5, in hexadecimal",
         (r#"{{ md5sum "a" | sprig_trunc 8 }}"#, "0cc175b9"),
-        |_, a| Ok(hex(&Md5::digest(text_at(a, 0))).into()),
+        |_, a| Ok(hex(&Md5::digest(octets::bytes(text_at(a, 0)))).into()),
     ),
     row(
         "hmacSHA256Hex",
@@ -39,13 +39,13 @@ pub(super) const TABLE: &[Function] = &[
         (r#"{{ hmacSHA256Hex "message" "key" | sprig_trunc 8 }}"#, "6e9ef29b"),
         |_, a| {
             let mut mac =
-                Hmac::<Sha256>::new_from_slice(text_at(a, 1).as_bytes()).map_err(|e| e.to_string())?;
-            mac.update(text_at(a, 0).as_bytes());
+                Hmac::<Sha256>::new_from_slice(&octets::bytes(text_at(a, 1))).map_err(|e| e.to_string())?;
+            mac.update(&octets::bytes(text_at(a, 0)));
             Ok(hex(&mac.finalize().into_bytes()).into())
         },
     ),
     row("base64Encode", &[TEXT], TEXT, "in base64", (r#"{{ base64Encode "hello" }}"#, "aGVsbG8="), |_, a| {
-        Ok(BASE64_STANDARD.encode(text_at(a, 0)).into())
+        Ok(BASE64_STANDARD.encode(octets::bytes(text_at(a, 0))).into())
     }),
     row(
         "base64Decode",
@@ -61,7 +61,7 @@ pub(super) const TABLE: &[Function] = &[
         TEXT,
         "in base64 for URLs",
         (r#"{{ base64URLEncode "a?>" }}"#, "YT8-"),
-        |_, a| Ok(BASE64_URL_SAFE.encode(text_at(a, 0)).into()),
+        |_, a| Ok(BASE64_URL_SAFE.encode(octets::bytes(text_at(a, 0))).into()),
     ),
     row(
         "base64URLDecode",
@@ -84,7 +84,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 fn decode(name: &str, engine: &GeneralPurpose, text: &str) -> Result<Value, String> {
     let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     match engine.decode(&plain) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned().into()),
+        Ok(bytes) => Ok(octets::text(&bytes).into()),
         Err(error) => Err(format!("{name}: illegal base64 data at input byte {}", wrong_at(&plain, error))),
     }
 }

@@ -55,6 +55,9 @@ fn put(out: &mut String, value: &Value, style: Style, depth: usize) -> Result<()
             let items = fields.map(|(field, item)| (Some(field.name.to_owned()), item.clone())).collect();
             block(out, items, ('{', '}'), style, depth)?;
         }
+        Value::Object(object) if object.kind() == "*semver.Version" => {
+            string(out, &object.text(), style.escaped);
+        }
         Value::Counter(..) | Value::Object(_) => {
             return Err(format!("json: unsupported type: {}", value.kind_name()));
         }
@@ -119,6 +122,7 @@ fn string(out: &mut String, text: &str, escaped: bool) {
             '<' | '>' | '&' if escaped => _ = write!(out, "\\u{:04x}", c as u32),
             '\u{2028}' | '\u{2029}' => _ = write!(out, "\\u{:04x}", c as u32),
             c if (c as u32) < 0x20 => _ = write!(out, "\\u{:04x}", c as u32),
+            c if octets::byte(c).is_some() => out.push_str("\\ufffd"),
             c => out.push(c),
         }
     }

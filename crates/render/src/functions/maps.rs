@@ -155,6 +155,8 @@ pub(super) fn merged(base: &Value, other: &Value, other_wins: bool, depth: usize
                 merged(known, &value, other_wins, depth + 1)?
             }
             Some(known) if !other_wins && known.truth() => known.clone(),
+            // Nothing at all is no value to add.
+            _ if !other_wins && matches!(value, Value::Nil) => continue,
             _ => value,
         };
         entries.insert(key, merged);

@@ -14,6 +14,7 @@ mod math;
 mod mesh;
 mod outside;
 mod pass;
+mod pattern;
 mod scratch;
 mod semver;
 mod shapes;
@@ -163,8 +164,12 @@ static DENIED: LazyLock<BTreeMap<&'static str, Function>> = LazyLock::new(|| {
         let call: Call = |_, _| Err("function is disabled".into());
         (signature.name, Function { signature, call, ..**function })
     };
-    BY_NAME.values().map(denied).collect()
+    BY_NAME.values().copied().chain([&EXECUTE_TEMPLATE]).map(|function| denied(&function)).collect()
 });
+
+/// The language runs this one itself, where a template may use it.
+static EXECUTE_TEMPLATE: Function =
+    row("executeTemplate", &[], Type::Str, "", ("", ""), |_, _| Err("the language runs it".into()));
 
 /// Whether a function asks Consul.
 #[must_use]

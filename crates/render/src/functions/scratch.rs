@@ -178,6 +178,11 @@ impl Scratch {
     }
 }
 
+/// A size, which go-spew leaves out where it is nothing.
+fn size(name: &str, size: usize) -> String {
+    if size == 0 { String::new() } else { format!("({name}={size}) ") }
+}
+
 /// go-spew's form of a value.
 fn dump(out: &mut String, value: &Value, depth: usize, inner: bool) {
     let pad = |out: &mut String, depth: usize| out.push_str(&" ".repeat(depth));
@@ -191,13 +196,14 @@ fn dump(out: &mut String, value: &Value, depth: usize, inner: bool) {
         Value::Nil => out.push_str("(interface {}) <nil>"),
         Value::NilPtr(shape) => out.push_str(&format!("(*{})(<nil>)", shape.name)),
         Value::Str(text) => {
-            out.push_str(&format!("(string) (len={}) {}", text.len(), gotemplate::quote(text, false)));
+            out.push_str(&format!("(string) {}{}", size("len", text.len()), gotemplate::quote(text, false)));
         }
         Value::Slice(slice) if slice.nil => out.push_str(&format!("({}) <nil>", slice.kind)),
         Value::Map(map) if map.nil => out.push_str(&format!("({}) <nil>", map.kind)),
         Value::Slice(slice) => {
             let n = slice.items.len();
-            out.push_str(&format!("({}) (len={n} cap={n}) {{\n", slice.kind));
+            let sizes = if n == 0 { String::new() } else { format!("(len={n} cap={n}) ") };
+            out.push_str(&format!("({}) {sizes}{{\n", slice.kind));
             for (i, item) in slice.items.iter().enumerate() {
                 dump(out, item, depth + 1, false);
                 out.push_str(if i + 1 < n { ",\n" } else { "\n" });
@@ -207,7 +213,7 @@ fn dump(out: &mut String, value: &Value, depth: usize, inner: bool) {
         }
         Value::Map(map) => {
             let entries = map.entries();
-            out.push_str(&format!("({}) (len={}) {{\n", map.kind, entries.len()));
+            out.push_str(&format!("({}) {}{{\n", map.kind, size("len", entries.len())));
             for (i, (key, item)) in entries.iter().enumerate() {
                 dump(out, &key.value(), depth + 1, false);
                 out.push_str(": ");

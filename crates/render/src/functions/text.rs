@@ -1,12 +1,13 @@
 //! Functions that make a text of texts.
 
+use super::pattern::regex;
 use super::{Function, at, int_at, row, text_at};
 use gotemplate::{
     Type, Value,
     print::LONGEST,
     types::{INT, STRING_MAP, STRINGS},
 };
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use std::collections::BTreeMap;
 
 const TEXT: Type = Type::Str;
@@ -199,30 +200,6 @@ pub(super) fn bounded_replace(text: &str, from: &str, to: &str) -> Result<Value,
         return Err("the text grew beyond 16 MiB and was stopped".into());
     }
     Ok(text.replace(from, to).into())
-}
-
-/// A regular expression, in the words of Go where it is none.
-pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern).size_limit(1 << 20).build();
-    built.map_err(|error| {
-        let why = match &error {
-            regex::Error::CompiledTooBig(_) => "expression too large".to_owned(),
-            error => {
-                let text = error.to_string();
-                let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                match last.as_str() {
-                    "unclosed group" => "missing closing )".into(),
-                    "unopened group" => "unexpected )".into(),
-                    "unclosed character class" => "missing closing ]".into(),
-                    "repetition operator missing expression" => {
-                        "missing argument to repetition operator".into()
-                    }
-                    _ => last,
-                }
-            }
-        };
-        format!("error parsing regexp: {why}: `{pattern}`")
-    })
 }
 
 /// Go's replacement: `$1`, `${1}`, `$name`; the longest name of letters, digits and `_` counts.

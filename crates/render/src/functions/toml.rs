@@ -35,6 +35,16 @@ fn is_tables(value: &Value) -> bool {
     value.items().is_some_and(|items| !items.is_empty() && items.iter().all(is_table))
 }
 
+/// TOML has no null.
+fn is_nil(value: &Value) -> bool {
+    match value {
+        Value::Nil | Value::NilPtr(_) => true,
+        Value::Slice(slice) => slice.nil,
+        Value::Map(map) => map.nil,
+        _ => false,
+    }
+}
+
 fn key(name: &str) -> String {
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if bare { name.to_owned() } else { text(name) }
@@ -46,23 +56,20 @@ fn table(out: &mut String, path: &mut Vec<String>, entries: &[(String, Value)]) 
     }
     let indent = "  ".repeat(path.len());
     for (name, value) in entries.iter().filter(|(_, value)| !is_table(value) && !is_tables(value)) {
-        match value {
-            // TOML has no null.
-            Value::Nil | Value::NilPtr(_) => {}
-            _ => out.push_str(&format!("{indent}{} = {}\n", key(name), inline(value, 0)?)),
+        if !is_nil(value) {
+            out.push_str(&format!("{indent}{} = {}\n", key(name), inline(value, 0)?));
         }
     }
-    for (name, value) in entries.iter().filter(|(_, value)| is_table(value)) {
+    for (name, value) in entries.iter().filter(|(_, value)| !is_nil(value)) {
         path.push(key(name));
-        head(out, path, ("[", "]"));
-        table(out, path, &self::entries(value)?)?;
-        path.pop();
-    }
-    for (name, value) in entries.iter().filter(|(_, value)| is_tables(value)) {
-        path.push(key(name));
-        for item in value.items().unwrap_or_default() {
-            head(out, path, ("[[", "]]"));
-            table(out, path, &self::entries(item)?)?;
+        if is_table(value) {
+            head(out, path, ("[", "]"));
+            table(out, path, &self::entries(value)?)?;
+        } else if is_tables(value) {
+            for item in value.items().unwrap_or_default() {
+                head(out, path, ("[[", "]]"));
+                table(out, path, &self::entries(item)?)?;
+            }
         }
         path.pop();
     }
@@ -84,8 +91,8 @@ fn inline(value: &Value, depth: usize) -> Result<String, String> {
     Ok(match value {
         Value::Str(string) => text(string),
         Value::Float(n) if n.is_finite() => {
-            let plain = gotemplate::print::plain(&Value::Float(*n));
-            if plain.contains(['.', 'e']) { plain } else { format!("{plain}.0") }
+            let plain = n.to_string();
+            if plain.contains('.') { plain } else { format!("{plain}.0") }
         }
         Value::Float(n) => if n.is_nan() {
             "nan"

@@ -134,7 +134,9 @@ impl Keeper {
             Some(_) => parts::split(&text).into_iter().map(|(name, text)| (path.join(name), text)).collect(),
             None => vec![(path.to_owned(), text.as_str())],
         };
-        let each = |(path, text): &(PathBuf, &str)| write!(out, "> {}\n{text}", path.display());
+        let each = |(path, text): &(PathBuf, &str)| {
+            writeln!(out, "> {}", path.display()).and_then(|()| out.write_all(&octets::bytes(text)))
+        };
         let printed = files.iter().try_for_each(each).and_then(|()| out.flush());
         if let Err(error) = printed.as_ref().map_err(io::Error::kind)
             && error != io::ErrorKind::BrokenPipe

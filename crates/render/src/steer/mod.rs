@@ -208,7 +208,7 @@ impl Helm {
     }
 
     fn file(&self) -> Result<Option<String>, FileError> {
-        Ok(self.destination.read()?.map(|text| String::from_utf8_lossy(&text).into_owned()))
+        Ok(self.destination.read()?.map(|text| octets::text(&text)))
     }
 
     fn warn(&self, why: &dyn std::fmt::Display) {

@@ -281,10 +281,13 @@ fn compact(_: &mut Pass, a: &[Value]) -> Result<Value, String> {
 
 fn slice(_: &mut Pass, a: &[Value]) -> Result<Value, String> {
     let all = items(at(a, 0), "slice")?;
-    let from = super::int(at(a, 1)).max(0) as usize;
-    let to = if a.len() > 2 { super::int(at(a, 2)).max(0) as usize } else { all.len() };
+    if all.is_empty() {
+        return Ok(Value::Nil);
+    }
+    let bound = |n: usize| usize::try_from(super::int(at(a, n))).unwrap_or(usize::MAX);
+    let to = if a.len() > 2 { bound(2) } else { all.len() };
     let kind = at(a, 0).kind().unwrap_or(LIST);
-    match all.get(from..to) {
+    match all.get(bound(1)..to) {
         Some(part) => Ok(Value::slice(kind, part.to_vec())),
         None => Err("reflect.Value.Slice: slice index out of bounds".into()),
     }

@@ -1,7 +1,9 @@
 //! The functions of Sprig as consul-template has them, each with `sprig_` before its name.
 
+mod decimal;
 mod lists;
 mod maps;
+mod names;
 mod numbers;
 mod other;
 mod text;
@@ -36,7 +38,7 @@ fn int(value: &Value) -> i64 {
     match value {
         Value::Int(_, n) => *n,
         Value::Uint(_, n) => *n as i64,
-        Value::Float(n) => *n as i64,
+        Value::Float(n) => truncated(*n),
         Value::Bool(truth) => i64::from(*truth),
         Value::Str(text) => {
             let (negative, digits) =
@@ -48,18 +50,29 @@ fn int(value: &Value) -> i64 {
                 Some(two) if two.starts_with('0') => (8, &digits[1..]),
                 _ => (10, digits),
             };
-            let n = i64::from_str_radix(digits, radix).unwrap_or_default();
+            let n = i64::from_str_radix(&without_underscores(digits), radix).unwrap_or_default();
             if negative { -n } else { n }
         }
         _ => 0,
     }
 }
 
+/// A number without its fraction. One that is too large becomes the least one, as on the processors that Go runs on here.
+fn truncated(n: f64) -> i64 {
+    if n.abs() < 9_223_372_036_854_775_808.0 { n as i64 } else { i64::MIN }
+}
+
+/// Digits without the `_` between them, as in `1_000`.
+pub(in crate::functions) fn without_underscores(digits: &str) -> std::borrow::Cow<'_, str> {
+    let between = digits.split('_').all(|part| !part.is_empty());
+    if between { digits.replace('_', "").into() } else { digits.into() }
+}
+
 /// A value as a number, as Sprig makes one.
 fn float(value: &Value) -> f64 {
     match value {
         Value::Float(n) => *n,
-        Value::Str(text) => text.parse().unwrap_or_default(),
+        Value::Str(text) => without_underscores(text).parse().unwrap_or_default(),
         other => int(other) as f64,
     }
 }

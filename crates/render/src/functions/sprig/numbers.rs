@@ -1,6 +1,6 @@
 //! Sprig's functions of numbers. Whatever they are given becomes a number first.
 
-use super::{float, int};
+use super::{decimal::Decimal, float, int};
 use crate::functions::{Function, at, int_at, open_row, row, text_at};
 use gotemplate::{
     IntKind, Type, Value,
@@ -92,10 +92,10 @@ pub(super) const TABLE: &[Function] = &[
         F,
         "the sum, with fractions",
         ("{{ sprig_addf 1.5 2 }}", "3.5"),
-        |_, a| Ok(folded(a, |x, y| x + y)),
+        |_, a| Ok(folded(a, (Decimal::plus, |x, y| x + y))),
     ),
     row("sprig_add1f", &[ANY], F, "one more, with a fraction", ("{{ sprig_add1f 1.5 }}", "2.5"), |_, a| {
-        Ok(Value::Float(float(at(a, 0)) + 1.0))
+        Ok(folded(&[at(a, 0).clone(), Value::int(1)], (Decimal::plus, |x, y| x + y)))
     }),
     open_row(
         "sprig_subf",
@@ -103,7 +103,7 @@ pub(super) const TABLE: &[Function] = &[
         F,
         "the first less the others",
         ("{{ sprig_subf 3 1.5 }}", "1.5"),
-        |_, a| Ok(folded(a, |x, y| x - y)),
+        |_, a| Ok(folded(a, (Decimal::minus, |x, y| x - y))),
     ),
     open_row(
         "sprig_mulf",
@@ -111,7 +111,7 @@ pub(super) const TABLE: &[Function] = &[
         F,
         "the product, with fractions",
         ("{{ sprig_mulf 1.5 2 }}", "3"),
-        |_, a| Ok(folded(a, |x, y| x * y)),
+        |_, a| Ok(folded(a, (Decimal::times, |x, y| x * y))),
     ),
     open_row(
         "sprig_divf",
@@ -119,7 +119,13 @@ pub(super) const TABLE: &[Function] = &[
         F,
         "the first by the others",
         ("{{ sprig_divf 3 2 }}", "1.5"),
-        |_, a| Ok(folded(a, |x, y| x / y)),
+        |_, a| {
+            let zero = |by| Decimal::of(float(by)).is_some_and(Decimal::is_zero);
+            match a[1..].iter().any(zero) {
+                true => Err("decimal division by 0".into()),
+                false => Ok(folded(a, (Decimal::over, |x, y| x / y))),
+            }
+        },
     ),
     open_row(
         "sprig_maxf",
@@ -127,7 +133,7 @@ pub(super) const TABLE: &[Function] = &[
         F,
         "the greatest, with fractions",
         ("{{ sprig_maxf 1.5 2 }}", "2"),
-        |_, a| Ok(folded(a, f64::max)),
+        |_, a| Ok(Value::Float(a.iter().map(float).reduce(f64::max).unwrap_or_default())),
     ),
     open_row(
         "sprig_minf",
@@ -135,7 +141,7 @@ pub(super) const TABLE: &[Function] = &[
         F,
         "the smallest, with fractions",
         ("{{ sprig_minf 1.5 2 }}", "1.5"),
-        |_, a| Ok(folded(a, f64::min)),
+        |_, a| Ok(Value::Float(a.iter().map(float).reduce(f64::min).unwrap_or_default())),
     ),
     row("sprig_ceil", &[ANY], F, "the next whole number above", ("{{ sprig_ceil 1.2 }}", "2"), |_, a| {
         Ok(Value::Float(float(at(a, 0)).ceil()))
@@ -206,11 +212,17 @@ fn divided(a: &[Value], divide: fn(i64, i64) -> i64) -> Result<Value, String> {
     }
 }
 
-/// Decimal arithmetic: 0.1 and 0.2 make 0.3.
-fn folded(a: &[Value], compute: fn(f64, f64) -> f64) -> Value {
-    let sum = a.iter().map(float).reduce(compute).unwrap_or_default();
-    let plain: f64 = format!("{sum:.15e}").parse().unwrap_or(sum);
-    Value::Float(plain)
+type Step = (fn(Decimal, Decimal) -> Option<Decimal>, fn(f64, f64) -> f64);
+
+/// One number after the other, in decimal digits where those suffice.
+fn folded(a: &[Value], (step, roughly): Step) -> Value {
+    let numbers = || a.iter().map(float);
+    let exactly = || {
+        let mut decimals = numbers().map(Decimal::of);
+        let first = decimals.next()??;
+        decimals.try_fold(first, |sum, n| step(sum, n?)).map(Decimal::float)
+    };
+    Value::Float(exactly().unwrap_or_else(|| numbers().reduce(roughly).unwrap_or_default()))
 }
 
 fn rounded(a: &[Value]) -> Value {

@@ -248,16 +248,16 @@ pub(super) const TABLE: &[Function] = &[
         |_, a| Ok(text_at(a, 0).starts_with('/').into()),
     ),
     row("sprig_b64enc", &[T], T, "in base64", (r#"{{ sprig_b64enc "a" }}"#, "YQ=="), |_, a| {
-        Ok(BASE64_STANDARD.encode(text_at(a, 0)).into())
+        Ok(BASE64_STANDARD.encode(octets::bytes(text_at(a, 0))).into())
     }),
     row("sprig_b64dec", &[T], T, "out of base64", (r#"{{ sprig_b64dec "YQ==" }}"#, "a"), |_, a| {
         Ok(match BASE64_STANDARD.decode(text_at(a, 0)) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+            Ok(bytes) => octets::text(&bytes).into(),
             Err(_) => "illegal base64 data at input byte 0".into(),
         })
     }),
     row("sprig_b32enc", &[T], T, "in base32", (r#"{{ sprig_b32enc "a" }}"#, "ME======"), |_, a| {
-        Ok(base32(text_at(a, 0).as_bytes()).into())
+        Ok(base32(&octets::bytes(text_at(a, 0))).into())
     }),
     row("sprig_b32dec", &[T], T, "out of base32", (r#"{{ sprig_b32dec "ME======" }}"#, "a"), |_, a| {
         Ok(out_of_base32(text_at(a, 0)).into())
@@ -268,7 +268,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "SHA-1, in hexadecimal",
         (r#"{{ sprig_sha1sum "a" }}"#, "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"),
-        |_, a| Ok(hex(&Sha1::digest(text_at(a, 0))).into()),
+        |_, a| Ok(hex(&Sha1::digest(octets::bytes(text_at(a, 0)))).into()),
     ),
     row(
         "sprig_sha256sum",
@@ -276,7 +276,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "SHA-256, in hexadecimal",
         (r#"{{ sprig_sha256sum "a" | sprig_trunc 8 }}"#, "ca978112"),
-        |_, a| Ok(hex(&Sha256::digest(text_at(a, 0))).into()),
+        |_, a| Ok(hex(&Sha256::digest(octets::bytes(text_at(a, 0)))).into()),
     ),
     row(
         "sprig_sha512sum",
@@ -284,7 +284,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "SHA-512, in hexadecimal",
         (r#"{{ sprig_sha512sum "a" | sprig_trunc 8 }}"#, "1f40fc92"),
-        |_, a| Ok(hex(&Sha512::digest(text_at(a, 0))).into()),
+        |_, a| Ok(hex(&Sha512::digest(octets::bytes(text_at(a, 0)))).into()),
     ),
     row("sprig_adler32sum", &[T], T, "Adler-32", (r#"{{ sprig_adler32sum "a" }}"#, "6422626"), |_, a| {
         Ok(adler(text_at(a, 0)).to_string().into())
@@ -435,12 +435,12 @@ fn out_of_base32(text: &str) -> String {
             bytes.push((bits >> held) as u8);
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    octets::text(&bytes)
 }
 
 fn adler(text: &str) -> u32 {
-    let (a, b) = text.bytes().fold((1_u32, 0_u32), |(a, b), byte| {
-        let a = (a + u32::from(byte)) % 65_521;
+    let (a, b) = octets::bytes(text).iter().fold((1_u32, 0_u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
         (a, (b + a) % 65_521)
     });
     (b << 16) | a

@@ -1,9 +1,11 @@
 //! Sprig's functions of text.
 
-use super::strval;
+use super::{names, strval};
 use crate::functions::{
-    Function, at, int_at, open_row, row,
-    text::{bounded_replace, cut, indent, join, regex, replace},
+    Function, at, int_at, open_row,
+    pattern::regex,
+    row,
+    text::{bounded_replace, cut, indent, join, replace},
     text_at,
 };
 use gotemplate::{
@@ -63,12 +65,12 @@ pub(super) const TABLE: &[Function] = &[
         "from a byte to before another; to the end when that is negative",
         (r#"{{ sprig_substr 1 3 "hello" }}"#, "el"),
         |_, a| {
-            let text = text_at(a, 2);
+            let text = octets::bytes(text_at(a, 2));
             let (from, to) = (int_at(a, 0), int_at(a, 1));
             let to = if to < 0 || to > text.len() as i64 { text.len() } else { to as usize };
             let from = if from < 0 { 0 } else { from as usize };
-            match text.as_bytes().get(from..to) {
-                Some(part) => Ok(String::from_utf8_lossy(part).into_owned().into()),
+            match text.get(from..to) {
+                Some(part) => Ok(octets::text(part).into()),
                 None => Err(format!("runtime error: slice bounds out of range [{from}:{to}]")),
             }
         },
@@ -80,17 +82,16 @@ pub(super) const TABLE: &[Function] = &[
         "at most so many bytes; the last ones when negative",
         (r#"{{ sprig_trunc -3 "abcdef" }}"#, "def"),
         |_, a| {
-            let (n, text) = (int_at(a, 0), text_at(a, 1));
-            let size = text.len() as i64;
-            let bytes = text.as_bytes();
+            let (n, bytes) = (int_at(a, 0), octets::bytes(text_at(a, 1)));
+            let size = bytes.len() as i64;
             let part = if n < 0 && size + n > 0 {
                 &bytes[(size + n) as usize..]
             } else if n >= 0 && size > n {
                 &bytes[..n as usize]
             } else {
-                bytes
+                &bytes[..]
             };
-            Ok(String::from_utf8_lossy(part).into_owned().into())
+            Ok(octets::text(part).into())
         },
     ),
     row(
@@ -158,7 +159,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "words joined with `_`",
         (r#"{{ sprig_snakecase "FooBar" }}"#, "foo_bar"),
-        |_, a| Ok(parts(text_at(a, 0)).join("_").into()),
+        |_, a| Ok(names::joined(text_at(a, 0), '_').into()),
     ),
     row(
         "sprig_kebabcase",
@@ -166,7 +167,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "words joined with `-`",
         (r#"{{ sprig_kebabcase "FooBar" }}"#, "foo-bar"),
-        |_, a| Ok(parts(text_at(a, 0)).join("-").into()),
+        |_, a| Ok(names::joined(text_at(a, 0), '-').into()),
     ),
     row(
         "sprig_camelcase",
@@ -174,7 +175,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "words with capitals, joined",
         (r#"{{ sprig_camelcase "foo_bar" }}"#, "FooBar"),
-        |_, a| Ok(camel(text_at(a, 0)).into()),
+        |_, a| Ok(names::pascal(text_at(a, 0)).into()),
     ),
     row(
         "sprig_shuffle",
@@ -491,52 +492,6 @@ fn abbreviated(text: &str, offset: i64, width: i64) -> String {
         return format!("...{}", abbreviated(&rest, 0, width - 3));
     }
     format!("...{}", part(size - (width - 3), size))
-}
-
-/// The words of a name, in small letters.
-fn parts(text: &str) -> Vec<String> {
-    let letters: Vec<char> = text.chars().collect();
-    let mut parts = vec![String::new()];
-    for (n, &c) in letters.iter().enumerate() {
-        if matches!(c, '_' | '-' | ' ' | '.') {
-            if parts.last().is_some_and(|part| !part.is_empty()) {
-                parts.push(String::new());
-            }
-            continue;
-        }
-        let before = n.checked_sub(1).map(|n| letters[n]);
-        let after = letters.get(n + 1);
-        let begins = c.is_uppercase()
-            && before.is_some_and(|b| {
-                b.is_lowercase()
-                    || b.is_numeric()
-                    || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase()))
-            });
-        if begins && parts.last().is_some_and(|part| !part.is_empty()) {
-            parts.push(String::new());
-        }
-        if let Some(part) = parts.last_mut() {
-            part.extend(c.to_lowercase());
-        }
-    }
-    parts.retain(|part| !part.is_empty());
-    parts
-}
-
-fn camel(text: &str) -> String {
-    let mut begins = true;
-    let mut out = String::new();
-    for c in text.chars() {
-        if matches!(c, '_' | '-' | ' ') {
-            begins = true;
-        } else if begins {
-            out.extend(c.to_uppercase());
-            begins = false;
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// Another order, which depends on nothing but the text.
