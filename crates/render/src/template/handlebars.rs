@@ -20,7 +20,7 @@ use ::handlebars::{
 use gotemplate::print::LONGEST;
 use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -57,19 +57,16 @@ impl HandlebarsTemplate {
         setting: Arc<Setting>,
     ) -> Result<Self, TemplateError> {
         let name = path.display().to_string();
-        let (pass, used, given) = (Shared::default(), Used::default(), Given::default());
+        let (pass, used) = (Shared::default(), Used::default());
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         registry.register_escape_fn(::handlebars::no_escape);
         registry.register_helper("with", Box::new(With));
         registry.register_helper("each", Box::new(Each(used.clone())));
-        registry.register_helper(rows::EACH, Box::new(EachRow { given: given.clone(), used: used.clone() }));
         for name in functions::all().map(|function| function.signature.name) {
             if let Some(function) = functions::find(name, &setting) {
-                let call = Call { function, pass: Arc::clone(&pass), used: used.clone(), given: None };
-                let to_loop = Call { given: Some(given.clone()), ..call.clone() };
-                registry.register_helper(&format!("{}{name}", rows::GIVES), Box::new(to_loop));
-                registry.register_helper(name, Box::new(call));
+                let (pass, used) = (Arc::clone(&pass), used.clone());
+                registry.register_helper(name, Box::new(Call { function, pass, used, given: None }));
             }
         }
         for name in OF_THE_LANGUAGE {
@@ -92,18 +89,38 @@ impl HandlebarsTemplate {
         Ok(template)
     }
 
-    /// Remembers what stands in it, and then makes it faster.
+    /// Remembers what stands in it, and then has its loops take rows.
     fn finish(&mut self) {
         let files = self.files();
         let mentions =
             files.iter().flat_map(|(_, file, template)| walk::mentions(file, template, &is_function));
         let mentions = mentions.collect();
-        let faster: Vec<_> = files
-            .iter()
-            .map(|(name, _, template)| ((*name).to_owned(), rows::by_rows((*template).clone(), &is_function)))
-            .collect();
+        let mut looped = BTreeSet::new();
+        let mut ours = |name: &str| {
+            let is_ours = is_function(name);
+            looped.extend(is_ours.then(|| name.to_owned()));
+            is_ours
+        };
+        let by_rows = |(name, _, template): &(&str, &str, &::handlebars::Template)| {
+            ((*name).to_owned(), rows::by_rows((*template).clone(), &mut ours))
+        };
+        let templates: Vec<_> = files.iter().map(by_rows).collect();
         self.mentions = mentions;
-        faster.into_iter().for_each(|(name, template)| self.registry.register_template(&name, template));
+        for (name, template) in templates {
+            self.registry.register_template(&name, template);
+        }
+        self.register_loops(&looped);
+    }
+
+    /// The helpers of loops over these functions.
+    fn register_loops(&mut self, looped: &BTreeSet<String>) {
+        let (given, used) = (Given::default(), self.used.clone());
+        for function in looped.iter().filter_map(|name| functions::find(name, &self.setting)) {
+            let (pass, used, given) = (Arc::clone(&self.pass), used.clone(), Some(given.clone()));
+            let name = format!("{}{}", rows::GIVES, function.signature.name);
+            self.registry.register_helper(&name, Box::new(Call { function, pass, used, given }));
+        }
+        self.registry.register_helper(rows::EACH, Box::new(EachRow { given, used }));
     }
 
     /// Its file and those of its partials: the name, the file, and what stands in it.
@@ -181,7 +198,6 @@ fn is_function(name: &str) -> bool {
 }
 
 /// A function of the table as a Handlebars helper.
-#[derive(Clone)]
 struct Call {
     function: &'static Function,
     pass: Shared,

@@ -84,16 +84,16 @@ impl HelperDef for EachRow {
     }
 }
 
-/// The same template with such loops in the place of those over a function that `is_function`.
-pub(super) fn by_rows(mut template: Template, is_function: &dyn Fn(&str) -> bool) -> Template {
-    template.elements.iter_mut().for_each(|element| change(element, is_function));
+/// The same template with such loops in the place of those over a function that is `ours`, which is asked once for each.
+pub(super) fn by_rows(mut template: Template, ours: &mut dyn FnMut(&str) -> bool) -> Template {
+    template.elements.iter_mut().for_each(|element| change(element, ours));
     template
 }
 
-fn change(element: &mut TemplateElement, is_function: &dyn Fn(&str) -> bool) {
+fn change(element: &mut TemplateElement, ours: &mut dyn FnMut(&str) -> bool) {
     let bodies = match element {
         TemplateElement::HelperBlock(helper) => {
-            change_loop(helper, is_function);
+            change_loop(helper, ours);
             [helper.template.as_mut(), helper.inverse.as_mut()]
         }
         TemplateElement::PartialBlock(block) | TemplateElement::DecoratorBlock(block) => {
@@ -101,18 +101,14 @@ fn change(element: &mut TemplateElement, is_function: &dyn Fn(&str) -> bool) {
         }
         _ => return,
     };
-    bodies
-        .into_iter()
-        .flatten()
-        .flat_map(|body| &mut body.elements)
-        .for_each(|inner| change(inner, is_function));
+    bodies.into_iter().flatten().flat_map(|body| &mut body.elements).for_each(|inner| change(inner, ours));
 }
 
-fn change_loop(helper: &mut HelperTemplate, is_function: &dyn Fn(&str) -> bool) {
+fn change_loop(helper: &mut HelperTemplate, ours: &mut dyn FnMut(&str) -> bool) {
     let is_each = helper.name.as_name() == Some("each") && helper.hash.is_empty();
     let ([Parameter::Subexpression(call)], true) = (helper.params.as_mut_slice(), is_each) else { return };
     let TemplateElement::Expression(call) = &mut *call.element else { return };
-    let Some(function) = call.name.as_name().filter(|name| is_function(name)).map(str::to_owned) else {
+    let Some(function) = call.name.as_name().filter(|name| ours(name)).map(str::to_owned) else {
         return;
     };
     call.name = Parameter::Name(format!("{GIVES}{function}"));
@@ -209,7 +205,7 @@ mod tests {
             }
         }
         let template =
-            by_rows(Template::compile(text).unwrap(), &|name| matches!(name, "service" | "lookup"));
+            by_rows(Template::compile(text).unwrap(), &mut |name| matches!(name, "service" | "lookup"));
         let mut found = vec![];
         loops(&template, &mut found);
         found
