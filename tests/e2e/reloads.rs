@@ -40,6 +40,42 @@ async fn a_failed_reload_is_tried_again() -> Outcome {
     Ok(())
 }
 
+/// HAProxy takes addresses from a file of states when it starts, whatever the text says: the text counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_states_does_not_overrule_the_text() -> Outcome {
+    let mut front = Front::start(NOBODY[0], Special::default()).await?;
+    let states = front.home().join("states");
+    fs::write(&states, "")?;
+    let more = |most: u16| {
+        format!(
+            "    maxconn {most}\nglobal\n    server-state-file {}\ndefaults\n    mode tcp\n    timeout connect 1s\n    \
+             timeout client 1h\n    timeout server 1h\n    load-server-state-from-file global",
+            states.display()
+        )
+    };
+    let reloaded = |times: u64| {
+        move |s: &Value| s["templates"][0]["reloads"] == times && s["templates"][0]["state"] == "applied"
+    };
+    front.say("127.0.0.1", NOBODY[0], &more(501));
+    front.render.shows("a reload", PATIENCE, reloaded(1)).await?;
+    let table = haproxy::command(&front.socket(), "@1 show servers state").await?;
+    assert!(table.contains(&format!(" {} ", NOBODY[0])), "{table}");
+    fs::write(&states, table)?;
+    front.say("127.0.0.1", NOBODY[1], &more(502));
+    front.render.shows("another reload", PATIENCE, reloaded(2)).await?;
+    front.runs(NOBODY[1]).await?;
+    let overruled = format!("is at 127.0.0.1:{} and should be at 127.0.0.1:{}", NOBODY[0], NOBODY[1]);
+    let told = until("what HAProxy took from the file of states", PATIENCE, async || {
+        let log = front.render.part.log();
+        when(log.contains(&overruled), || log.clone())
+    });
+    front.render.part.explain(told.await)?;
+    front.applied().await?;
+    let status = front.render.status().await?;
+    assert_eq!(status["templates"][0]["reloads"], 2, "{status:#}");
+    Ok(())
+}
+
 /// A text waits for its reload, and the next one must not be used: the reload comes all the same, and render goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_reload_outlives_a_text_that_is_refused() -> Outcome {

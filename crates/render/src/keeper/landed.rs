@@ -64,7 +64,9 @@ impl Keeper {
                 }
                 follower.succeed(done, marks);
                 // The first look comes at once: an earlier run may have been killed.
-                self.look_within(if self.memory.look.is_none() { Duration::ZERO } else { LOOK_SOON });
+                let first = self.memory.look.is_none();
+                let overruled = done == Done::Reloaded && follower.helm.is_overruled(&follower.text);
+                self.look_within(if first || overruled { Duration::ZERO } else { LOOK_SOON });
             }
             Err(Trouble::Reload { why, .. }) => {
                 let back = if self.fleet.another_runs(position, &follower.text) {

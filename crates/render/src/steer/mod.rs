@@ -196,6 +196,12 @@ impl Helm {
         Course::Reload { why, ahead }
     }
 
+    /// Whether HAProxy, which started with this text, may run something else than it says.
+    #[must_use]
+    pub fn is_overruled(&self, text: &str) -> bool {
+        self.known.recent.outline(text).loads_states()
+    }
+
     /// The proxies of a text whose sessions are cut.
     #[must_use]
     pub fn cutting(&self, text: &str) -> BTreeSet<String> {

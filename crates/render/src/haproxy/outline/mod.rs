@@ -101,6 +101,14 @@ impl Outline {
             .next_back()
     }
 
+    /// Whether HAProxy takes addresses and states of servers from a file when it starts, whatever the text says of them
+    /// (seen on 2.6.12, 3.0.11 and 3.2.26).
+    #[must_use]
+    pub fn loads_states(&self) -> bool {
+        let mut lines = self.sections.iter().flat_map(|section| &section.lines);
+        lines.any(|line| matches!(line.roughly().as_slice(), ["load-server-state-from-file", from, ..] if *from != "none"))
+    }
+
     fn global(&self) -> impl Iterator<Item = Vec<&str>> {
         let global = self.sections.iter().filter(|section| section.kind() == "global");
         global.flat_map(|section| &section.lines).filter_map(Line::spoken)
@@ -153,6 +161,19 @@ mod tests {
             ("/y.lst", Use::Start, 8),
         ];
         assert_eq!(files, expected.map(|(name, r#use, line)| (name.to_owned(), r#use, line)));
+    }
+
+    #[test]
+    fn a_text_may_be_overruled_by_a_file_of_states() {
+        for (text, expected) in [
+            ("defaults\n load-server-state-from-file global\n", true),
+            ("backend b\n load-server-state-from-file local\n", true),
+            ("backend b\n load-server-state-from-file none\n", false),
+            ("global\n server-state-file /run/states\nbackend b\n", false),
+            ("backend b\n # load-server-state-from-file global\n", false),
+        ] {
+            assert_eq!(outline(text).loads_states(), expected, "{text}");
+        }
     }
 
     /// Lines that look like a configuration, whole and broken.
