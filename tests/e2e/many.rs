@@ -1,7 +1,7 @@
 //! A thousand questions, more than Consul takes connections from one address: all are answered, and others on the machine
 //! still get through.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
@@ -10,6 +10,7 @@ use tests::{
     consul::{Access, Agent},
     until, when,
 };
+use tokio::time::Instant;
 
 const QUESTIONS: usize = 1000;
 
