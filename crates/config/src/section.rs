@@ -459,6 +459,22 @@ mod tests {
     }
 
     #[test]
+    fn only_nothing_is_a_duration_without_a_unit() {
+        for (text, wanted) in [
+            ("a = 0", Ok(Duration::ZERO)),
+            ("a = \"0\"", Ok(Duration::ZERO)),
+            ("a = \"5s\"", Ok(Duration::from_secs(5))),
+            ("a = 5", Err("found the number 5; the units are ns, us, ms, s, m and h")),
+        ] {
+            let mut mistakes = Mistakes::default();
+            let found = parse("hcl", text, &mut mistakes).duration("a", &mut mistakes);
+            let wanted =
+                wanted.map_err(|why| format!("hcl:1: a: expected a duration such as \"10s\", {why}"));
+            assert_eq!(found.ok_or_else(|| mistakes.to_string()), wanted, "{text}");
+        }
+    }
+
+    #[test]
     fn blocks_with_and_without_labels() {
         for (file, text, labelled, wanted) in [
             ("hcl", "s \"a\" {}\ns b {}", true, "a b"),

@@ -331,6 +331,12 @@ pub(crate) mod tests {
         ] {
             assert_eq!(read(env, &Flags::default()).0.address, address, "{env:?}");
         }
+        let empty = Flags { address: Some(String::new()), ..Flags::default() };
+        assert_eq!(
+            read(&[("CONSUL_HTTP_ADDR", "a:1")], &empty).0.address,
+            "http://a:1",
+            "a flag without a value"
+        );
         for bad in ["unix://consul.sock", "ftp://host", "http://u:p@host", "::::", "http://host:8500/v1/"] {
             let (_, mistakes) = read(&[("CONSUL_HTTP_ADDR", bad)], &Flags::default());
             assert!(!mistakes.is_empty(), "{bad}");
