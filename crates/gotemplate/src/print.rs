@@ -73,6 +73,7 @@ pub fn printf(format: &str, operands: &[Value]) -> String {
         at = out.verb(&chars, at + 1, &mut args);
     }
     if !args.reordered && args.next < operands.len() {
+        out.flags = Flags::default();
         out.text.push_str("%!(EXTRA ");
         for (n, operand) in operands[args.next..].iter().enumerate() {
             if n > 0 {
@@ -236,7 +237,7 @@ impl Printer {
         if self.text.len() > LONGEST || depth > DEEPEST {
             return self.text.push('…');
         }
-        if verb == 'T' {
+        if verb == 'T' && !matches!(value, Value::Nil) {
             return self.string(&Value::Nil, &value.kind_name(), 's');
         }
         match value {
@@ -244,7 +245,7 @@ impl Printer {
                 self.text.push_str("interface {}(nil)");
             }
             Value::Nil if depth > 0 => self.text.push_str("<nil>"),
-            Value::Nil if verb == 'v' => self.pad("<nil>"),
+            Value::Nil if matches!(verb, 'v' | 'T') => self.pad("<nil>"),
             Value::Nil => _ = write!(self.text, "%!{verb}(<nil>)"),
             Value::NilPtr(_) => match verb {
                 'v' if self.flags.syntax => _ = write!(self.text, "({})(nil)", value.kind_name()),

@@ -2,8 +2,11 @@
 
 use gotemplate::{Value, print::LONGEST};
 
-/// A map or struct as TOML.
+/// A map or struct as TOML; any other value as it would stand behind a key.
 pub(super) fn write(value: &Value) -> Result<String, String> {
+    if !is_table(value) && !is_tables(value) && !is_nil(value) {
+        return inline(value, 0);
+    }
     let mut out = String::new();
     table(&mut out, &mut vec![], &entries(value)?)?;
     Ok(out.trim().to_owned())
