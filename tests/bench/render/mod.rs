@@ -12,8 +12,9 @@ use std::{ffi::OsStr, path::Path, time::Duration};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tests::{Outcome, Say, consul::Agent, found, resident_mb, usage, write_json};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use bare::Bare;
 use flood::Flood;
 use program::{Program, Running};
 
@@ -21,9 +22,9 @@ use crate::machine;
 
 /// As many questions as the issue names. Consul takes 200 connections of one address.
 pub const QUESTIONS: [usize; 5] = [1, 51, 151, 301, 1_000];
-/// Changes in each round, each of another key, spread evenly over all.
+/// Changes in each round, each of another key, spread evenly over all; between them as many of a key that nobody asks for.
 const CHANGES: usize = 20;
-/// Between two changes: neither program holds one back that comes so long after the last.
+/// Between two changes, at least: neither program holds one back that comes so long after the last.
 const APART: Duration = Duration::from_millis(150);
 
 /// One program with so many questions, in one round.
@@ -48,6 +49,8 @@ pub struct Sample {
     pub first_ms: f64,
     /// From the write until the file held it, each change.
     pub changes_ms: Vec<f64>,
+    /// Consul's own part of such a time, with as many questions open.
+    pub own_ms: Vec<f64>,
     /// Memory after that.
     pub resident_mb: f64,
     /// Processor time from the first change to the last, a change.
@@ -72,7 +75,7 @@ pub async fn render(rounds: u32, json: Option<&Path>, svg: Option<&Path>) -> Out
         }
     };
     let consuls = Consuls::start(home.path()).await?;
-    let (mut cells, mut floods, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut cells, mut floods) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
         // Who begins takes turns, too.
         let mut order = programs.to_vec();
@@ -87,14 +90,13 @@ pub async fn render(rounds: u32, json: Option<&Path>, svg: Option<&Path>) -> Out
         for program in &order {
             floods.push(flood::flood(&consuls.usual, home.path(), round, *program).await?);
         }
-        bare.extend(bare::bare(&consuls.usual, CHANGES, APART).await?);
         say.line(&format!("round {round} of {rounds}"));
     }
-    table::table(&cells, &floods, &bare, programs);
+    table::table(&cells, &floods, programs);
     if let Some(svg) = svg {
         std::fs::write(svg, plot::plot(&cells, programs))?;
     }
-    write_json(json, &data(&cells, &floods, &bare))
+    write_json(json, &data(&cells, &floods))
 }
 
 impl Consuls {
@@ -146,26 +148,31 @@ async fn measured(
     };
     // Its questions are held open by then.
     sleep(APART * 4).await;
-    let (before, mut changes_ms) = (usage(running.part.pid())?.busy, Vec::new());
-    for change in 0..CHANGES {
-        let began = Instant::now();
-        changes_ms.push(running.change(consul, change * questions / CHANGES % questions).await?);
-        sleep(APART.saturating_sub(began.elapsed())).await;
+    let (mut bare, mut changes_ms, mut own_ms) = (Bare::of(consul).await?, Vec::new(), Vec::new());
+    // Each is another key, in no order that anybody could have.
+    let mut keys: Vec<usize> = (0..CHANGES).map(|change| change * questions / CHANGES % questions).collect();
+    fastrand::shuffle(&mut keys);
+    let before = usage(running.part.pid())?.busy;
+    for key in keys {
+        changes_ms.push(running.change(consul, key).await?);
+        own_ms.push(bare.change(APART).await?);
     }
     let busy = usage(running.part.pid())?.busy - before;
     Ok(Some(Sample {
         first_ms: first,
         changes_ms,
+        own_ms,
         resident_mb: resident_mb(running.part.pid())?,
         cpu_ms: busy.as_secs_f64() * 1e3 / CHANGES as f64,
     }))
 }
 
-fn data(cells: &[Cell], floods: &[Flood], bare: &[f64]) -> Value {
+fn data(cells: &[Cell], floods: &[Flood]) -> Value {
     let cell = |cell: &Cell| {
         let sample = cell.sample.as_ref().map(|sample| {
             json!({
                 "first_render_ms": sample.first_ms, "change_to_file_ms": sample.changes_ms,
+                "consul_alone_ms": sample.own_ms,
                 "resident_mb": sample.resident_mb, "cpu_ms_per_change": sample.cpu_ms,
             })
         });
@@ -183,7 +190,6 @@ fn data(cells: &[Cell], floods: &[Flood], bare: &[f64]) -> Value {
     json!({
         "machine": machine::data(),
         "consul_template": program::version(),
-        "consul_alone_ms": bare,
         "samples": cells.iter().map(cell).collect::<Value>(),
         "floods": floods.iter().map(flood).collect::<Value>(),
     })

@@ -23,7 +23,7 @@ struct Row {
     goal: fn(usize) -> Option<f64>,
 }
 
-const ROWS: [Row; 5] = [
+const ROWS: [Row; 7] = [
     Row { title: "first render", unit: "ms", of: |s| s.first_ms, goal: |_| None },
     Row {
         title: "change → file, median",
@@ -37,6 +37,8 @@ const ROWS: [Row; 5] = [
         of: |s| spread(s.changes_ms.clone()).high,
         goal: |_| None,
     },
+    Row { title: "Consul's own answer", unit: "ms", of: |s| spread(s.own_ms.clone()).middle, goal: |_| None },
+    Row { title: "… and what comes on top", unit: "ms", of: added, goal: |_| None },
     Row { title: "CPU a change", unit: "ms", of: |s| s.cpu_ms, goal: |_| None },
     Row { title: "memory", unit: "MB", of: |s| s.resident_mb, goal: |_| Some(LEANER) },
 ];
@@ -45,13 +47,13 @@ fn faster(questions: usize) -> Option<f64> {
     FASTER.iter().find(|(at, _)| *at == questions).map(|(_, goal)| *goal)
 }
 
+/// What the program adds to Consul's own time, in the middle.
+fn added(sample: &Sample) -> f64 {
+    spread(sample.changes_ms.clone()).middle - spread(sample.own_ms.clone()).middle
+}
+
 /// Prints a block for each number of questions, and one for the flood.
-pub fn table(cells: &[Cell], floods: &[Flood], bare: &[f64], programs: &[Program]) {
-    plain("");
-    let consul = spread(bare.to_vec()).middle;
-    plain(&format!(
-        "  {consul:.1} ms of each change are Consul's own: until a client that does nothing else hears of it"
-    ));
+pub fn table(cells: &[Cell], floods: &[Flood], programs: &[Program]) {
     for questions in QUESTIONS {
         plain("");
         let title = if questions == 1 { "1 question".into() } else { format!("{questions} questions") };
