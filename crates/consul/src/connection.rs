@@ -15,6 +15,8 @@ use std::{
 use tokio::time::Instant;
 
 const CONNECT: Duration = Duration::from_secs(2);
+/// Connections that are kept for the next call.
+const IDLE: usize = 8;
 /// With HTTP/2, all questions share a connection, and one that hangs times out alone: whether the connection is alive is
 /// asked this often, and answered within …
 const PING: Duration = Duration::from_secs(2);
@@ -101,8 +103,8 @@ fn build(
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
         .tcp_keepalive(Duration::from_secs(15))
-        // A burst of short calls leaves no more behind than are in use at other times.
-        .pool_max_idle_per_host(settings.max_connections)
+        // Consul counts those that nobody uses, too.
+        .pool_max_idle_per_host(IDLE)
         .http2_keep_alive_interval(PING)
         .http2_keep_alive_timeout(PONG)
         .redirect(reqwest::redirect::Policy::none())

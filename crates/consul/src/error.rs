@@ -12,6 +12,8 @@ pub enum ClientError {
         address: String,
         /// The whole chain of causes.
         why: String,
+        /// Whether the connection was taken, and ended right away.
+        at_once: bool,
     },
     /// No answer in time.
     #[error("Consul at {address} gave no answer within {after:?}")]
@@ -102,6 +104,27 @@ impl ClientError {
         }
     }
 
+    /// Whether Consul may have turned the connection away, since there are too many from this address: 1.8 ends them, later
+    /// ones say 429.
+    #[must_use]
+    pub fn turned_away(&self) -> bool {
+        match self {
+            ClientError::Unreachable { at_once, .. } => *at_once,
+            ClientError::Refused { status: 429, said, .. } => said.contains("concurrent connections"),
+            _ => false,
+        }
+    }
+
+    /// Whether somebody answered, though it was no.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        !self.turned_away()
+            && matches!(
+                self,
+                ClientError::Refused { .. } | ClientError::Filtered { .. } | ClientError::TooLarge { .. }
+            )
+    }
+
     /// Whether the same call may work later without anybody's help.
     #[must_use]
     pub fn retryable(&self) -> bool {
@@ -175,6 +198,9 @@ mod tests {
         ] {
             assert_eq!(refused(status, said).denied().as_deref(), denied, "{said}");
         }
+        let limit = "Your IP is issuing too many concurrent connections, please rate limit your calls\n";
+        assert!(refused(429, limit).turned_away() && !refused(429, limit).is_answer());
+        assert!(!refused(429, "too many requests").turned_away());
         assert!(refused(403, "ACL not found").denied().is_some());
         assert!(refused(500, "CheckID \"x\" does not have associated TTL").unknown_check());
         assert!(refused(404, "Unknown check ID \"x\"").unknown_check());

@@ -1,5 +1,5 @@
 //! Speaks to Consul: what may be asked (`query`), how an answer is followed (`cursor`, `watch`), who may keep a
-//! question open (`seats`), which folders tell of keys that have no seat (`folders`, `hints`), when an answer is not
+//! question open (`seats`), which questions tell of those that have no seat (`overview`), when an answer is not
 //! believed (`doubt`), what the bytes mean (`wire`), what both programs agree on (`instance`, `election`), the HTTP calls
 //! (`client`) with their connections (`connection`, `tls`), as whom they are made (`access`, `login`), what the caller may
 //! (`rights`), who answers (`agents`), and whether all of that is in order (`doctor`). `external` is the way without an
@@ -18,10 +18,9 @@ pub mod doubt;
 pub mod election;
 pub mod error;
 pub mod external;
-pub mod folders;
-pub mod hints;
 pub mod instance;
 pub mod login;
+pub mod overview;
 pub mod query;
 pub mod registration;
 pub mod rights;

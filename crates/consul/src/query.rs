@@ -22,6 +22,8 @@ pub enum Query {
     },
     /// All service names with their tags (`/v1/catalog/services`).
     Services(Scope),
+    /// All checks (`/v1/health/state/any`).
+    Checks(Scope),
     /// All nodes (`/v1/catalog/nodes`).
     Nodes {
         /// Sort by distance from this node.
@@ -134,6 +136,7 @@ impl Query {
             Query::Health { service, connect: false, .. } => vec!["health", "service", service],
             Query::Health { service, .. } => vec!["health", "connect", service],
             Query::Services(_) => vec!["catalog", "services"],
+            Query::Checks(_) => vec!["health", "state", "any"],
             Query::Nodes { .. } => vec!["catalog", "nodes"],
             Query::Node { name, .. } => vec!["catalog", "node", name.as_deref().unwrap_or("_agent")],
             Query::Key { key: path, .. } | Query::Tree { prefix: path, .. } => {
@@ -169,6 +172,7 @@ impl Query {
                 (None, None, Some(scope))
             }
             Query::Services(scope)
+            | Query::Checks(scope)
             | Query::Node { scope, .. }
             | Query::Key { scope, .. }
             | Query::Peerings(scope)

@@ -1,17 +1,22 @@
 //! Who may keep a question open at Consul. It takes 200 connections from one address (`http_max_conns_per_client`), each
 //! held question needs one, and others on this machine need some too. Where there are more questions than seats, those
 //! that changed last are held open; the others are asked in turn, and one that changes takes the seat of the one that has
-//! been quiet longest. A key's turn comes at once where its folder tells that it changed (`hints`).
+//! been quiet longest. An overview may answer some of them, or tell whose turn is to come at once (`overview`).
 
-use crate::hints::{Hint, usual_rest};
+mod table;
+
+use crate::{
+    ClientError,
+    overview::{Ear, usual_rest},
+};
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use table::Table;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 /// So many of the connections are for those that are asked in turn.
@@ -20,8 +25,12 @@ const TURNS: usize = 8;
 const HURRIED: usize = 2;
 /// A turn takes so long at least: no more than 400 questions a second, whatever their number.
 const TURN: Duration = Duration::from_millis(15);
+/// What a turn takes of the time of all.
+pub(crate) const TURN_EACH: Duration = Duration::from_micros(15_000 / (TURNS - HURRIED) as u64);
 /// The turn of one that is in a hurry: no more than 1,600 a second.
 const SHORT: Duration = Duration::from_millis(5);
+/// Whoever is turned away waits so long to see whether others are, too.
+const MOMENT: Duration = Duration::from_millis(50);
 /// One that hangs keeps its turn no longer: the others wait behind it.
 const LONG: Duration = Duration::from_millis(500);
 
@@ -43,7 +52,9 @@ pub struct Claim {
     asked: Option<Instant>,
     /// When it gave its seat up.
     sat: Option<Instant>,
-    hint: Option<Hint>,
+    ear: Option<Ear>,
+    /// When what the last answer tells of was written.
+    known: Option<u64>,
 }
 
 /// How many may be held open of so many connections.
@@ -56,7 +67,7 @@ impl Seats {
     /// For so many connections in all.
     #[must_use]
     pub fn new(connections: usize) -> Seats {
-        let table = Table { seats: held(connections), ..Table::default() };
+        let table = Table::new(held(connections));
         let turns = |turns| Arc::new(Semaphore::new(turns));
         Seats { table: Arc::new(Mutex::new(table)), turns: turns(TURNS - HURRIED), hurried: turns(HURRIED) }
     }
@@ -66,12 +77,12 @@ impl Seats {
     pub fn claim(&self) -> Claim {
         let gives_up = Arc::new(Notify::new());
         let number = self.with(|table| table.enter(Arc::clone(&gives_up)));
-        Claim { seats: self.clone(), number, gives_up, asked: None, sat: None, hint: None }
+        Claim { seats: self.clone(), number, gives_up, asked: None, sat: None, ear: None, known: None }
     }
 
-    /// How many seats folders may have: a quarter.
-    pub(crate) fn folders(&self) -> usize {
-        self.with(|table| table.seats / 4)
+    /// How many seats overviews of keys may have: what all others need is a quarter at least.
+    pub(crate) fn overviews(&self) -> usize {
+        self.with(|table| table.seats() * 3 / 4)
     }
 
     /// Waits for a turn, which ends when dropped.
@@ -86,20 +97,46 @@ impl Seats {
         }
     }
 
+    /// Takes in how a question ended that was asked at `asked`, in its turn or on a seat; nothing when it is to be asked again,
+    /// since Consul took no more connections.
+    async fn judge<T>(
+        &self,
+        answer: Result<T, ClientError>,
+        turn: bool,
+        asked: Instant,
+    ) -> Option<Result<T, ClientError>> {
+        match answer {
+            Err(error) if error.turned_away() => {
+                // Others may be answered meanwhile, or not.
+                sleep(MOMENT).await;
+                let again = self.with(|table| table.turned_away(turn, asked, Instant::now()));
+                (!again).then_some(Err(error))
+            }
+            answer => {
+                if answer.as_ref().err().is_none_or(ClientError::is_answer) {
+                    self.with(|table| table.hear(Instant::now()));
+                }
+                Some(answer)
+            }
+        }
+    }
+
     fn with<T>(&self, what: impl FnOnce(&mut Table) -> T) -> T {
         what(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Claim {
-    /// Asks: `ask` is told whether it may keep the question open. `None` when the seat was given to another meanwhile. One
-    /// that has no answer yet need not rest for its turn.
-    pub async fn ask<T, F: Future<Output = T>>(
+    /// Asks: `ask` is told whether it may keep the question open. `None` when the seat was given to another meanwhile, or
+    /// Consul takes no more connections. One that has no answer yet need not rest for its turn.
+    pub async fn ask<T, F: Future<Output = Result<T, ClientError>>>(
         &mut self,
         first: bool,
         ask: impl FnOnce(bool) -> F,
-    ) -> Option<T> {
-        if self.seats.with(|table| table.sit(self.number)) {
+    ) -> Option<Result<T, ClientError>> {
+        let told = self.ear.as_ref().is_some_and(Ear::is_told);
+        let asked = Instant::now();
+        if !told && self.seats.with(|table| table.sit(self.number, asked)) {
             let seat = Seat(self);
             let answer = tokio::select! {
                 answer = ask(true) => Some(answer),
@@ -107,7 +144,10 @@ impl Claim {
             };
             drop(seat);
             self.sat = Some(Instant::now());
-            return answer;
+            return self.seats.judge(answer?, false, asked).await;
+        }
+        if let Some(ear) = self.ear.as_mut() {
+            ear.waits();
         }
         let hurried = first || self.rest().await;
         let turn = self.seats.turn(hurried).await?;
@@ -127,13 +167,13 @@ impl Claim {
             }
         };
         self.asked = Some(Instant::now());
-        Some(answer)
+        self.seats.judge(answer, true, now).await
     }
 
     /// Waits until it may have its next turn; true when it is in a hurry.
     async fn rest(&mut self) -> bool {
-        match (&mut self.hint, self.asked) {
-            (Some(hint), asked) => hint.rest(asked, self.sat).await,
+        match (&mut self.ear, self.asked) {
+            (Some(ear), asked) => ear.rest(self.known, (asked, self.sat)).await,
             (None, Some(asked)) => {
                 usual_rest(asked).await;
                 false
@@ -142,18 +182,16 @@ impl Claim {
         }
     }
 
-    /// The same, for a key whose folder may tell that it changed.
+    /// The same, for a question that hears of overviews.
     #[must_use]
-    pub(crate) fn with_hint(mut self, hint: Hint) -> Claim {
-        self.hint = Some(hint);
+    pub(crate) fn with_ear(mut self, ear: Option<Ear>) -> Claim {
+        self.ear = ear;
         self
     }
 
-    /// What the folder need not tell any more.
+    /// What an overview need not tell any more.
     pub(crate) fn knows(&mut self, written: Option<u64>) {
-        if let Some(hint) = &mut self.hint {
-            hint.knows(written);
-        }
+        self.known = written;
     }
 
     /// The answer changed: it is of those that changed last.
@@ -185,93 +223,38 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// Who sits, and who changed when.
-#[derive(Debug, Default)]
-struct Table {
-    seats: usize,
-    clock: u64,
-    claims: BTreeMap<u64, Place>,
-}
-
-#[derive(Debug)]
-struct Place {
-    changed: u64,
-    sits: bool,
-    gives_up: Arc<Notify>,
-}
-
-impl Table {
-    fn tick(&mut self) -> u64 {
-        self.clock += 1;
-        self.clock
-    }
-
-    fn enter(&mut self, gives_up: Arc<Notify>) -> u64 {
-        let number = self.tick();
-        self.claims.insert(number, Place { changed: 0, sits: false, gives_up });
-        number
-    }
-
-    fn leave(&mut self, number: u64) {
-        self.claims.remove(&number);
-    }
-
-    fn change(&mut self, number: u64) {
-        let now = self.tick();
-        if let Some(place) = self.claims.get_mut(&number) {
-            place.changed = now;
-        }
-    }
-
-    /// Whether it gets a seat: a free one, or that of the one which has been quiet longest, if that is longer than itself.
-    fn sit(&mut self, number: u64) -> bool {
-        let taken = self.claims.values().filter(|place| place.sits).count();
-        let mine = self.claims.get(&number).map_or(0, |place| place.changed);
-        let quietest = self.claims.values_mut().filter(|place| place.sits).min_by_key(|place| place.changed);
-        if taken >= self.seats {
-            match quietest {
-                Some(place) if place.changed < mine => {
-                    place.sits = false;
-                    place.gives_up.notify_one();
-                }
-                _ => return false,
-            }
-        }
-        self.claims.get_mut(&number).is_some_and(|place| {
-            place.sits = true;
-            true
-        })
-    }
-
-    fn rise(&mut self, number: u64) {
-        if let Some(place) = self.claims.get_mut(&number) {
-            place.sits = false;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    #[test]
-    fn who_changed_last_sits() {
-        let mut table = Table { seats: 2, ..Table::default() };
-        let [a, b, c] = [(); 3].map(|()| table.enter(Arc::default()));
-        assert!(table.sit(a) && table.sit(b), "there is room");
-        assert!(!table.sit(c), "it has been quiet as long as they have");
-        table.change(c);
-        assert!(table.sit(c), "it changed last");
-        let sits = |table: &Table| -> Vec<u64> {
-            table.claims.iter().filter(|(_, place)| place.sits).map(|(number, _)| *number).collect()
+    async fn sits(claim: &mut Claim) -> bool {
+        claim.ask(false, async |held| Ok(held)).await.and_then(Result::ok).is_some_and(|held| held)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_turned_away_asks_in_its_turn() {
+        let seats = Seats::new(TURNS + 10);
+        let mut claims: Vec<_> = (0..10).map(|_| seats.claim()).collect();
+        let away = |held: bool| async move {
+            if !held {
+                return Ok(());
+            }
+            let (address, why) = (String::new(), String::new());
+            Err(ClientError::Unreachable { address, why, at_once: true })
         };
-        assert_eq!(sits(&table), [b, c], "one that was quiet had to go");
-        table.rise(c);
-        assert!(table.sit(a), "a free seat is for anybody");
-        table.leave(b);
-        assert!(table.sit(c));
-        assert_eq!(sits(&table), [a, c]);
+        let mut last = claims.remove(0);
+        assert!(last.ask(false, away).await.is_some_and(|answer| answer.is_err()), "Consul may be gone");
+        assert!(sits(&mut claims[0]).await);
+        let mut holding = tokio::task::JoinSet::new();
+        for mut claim in claims {
+            holding.spawn(async move {
+                drop(claim.ask(false, async |_| std::future::pending::<Result<(), _>>().await).await)
+            });
+        }
+        tokio::task::yield_now().await;
+        assert!(last.ask(false, away).await.is_none(), "it does not serve it alone");
+        assert!(last.ask(false, away).await.is_some_and(|answer| answer.is_ok()), "there is no seat for it");
     }
 
     #[tokio::test(start_paused = true)]
@@ -288,6 +271,7 @@ mod tests {
                     most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     sleep_until(Instant::now() + Duration::from_millis(if held { 10_000 } else { 1 })).await;
                     open.fetch_sub(1, Ordering::SeqCst);
+                    Ok(())
                 };
                 claim.ask(false, ask).await.is_some()
             });
@@ -302,21 +286,27 @@ mod tests {
         let seats = Seats::new(TURNS + 1);
         let (mut quiet, mut lively) = (seats.claim(), seats.claim());
         let held = tokio::spawn(async move {
-            quiet.ask(false, async |held| assert!(held && std::future::pending().await)).await
+            quiet
+                .ask(false, async |held| if held { std::future::pending().await } else { Ok(()) })
+                .await
+                .is_some()
         });
         tokio::task::yield_now().await;
-        assert_eq!(lively.ask(false, async |held| held).await, Some(false), "there is no seat");
+        assert!(!sits(&mut lively).await, "there is no seat");
         lively.changed();
-        assert_eq!(lively.ask(false, async |held| held).await, Some(true));
-        assert_eq!(held.await.unwrap(), None, "it gave up");
+        assert!(sits(&mut lively).await);
+        assert!(!held.await.unwrap(), "it gave up");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_goes_on_before_the_answer_leaves_its_seat() {
         let seats = Seats::new(TURNS + 1);
         let (mut first, mut second) = (seats.claim(), seats.claim());
-        let gone = tokio::time::timeout(TURN, first.ask(false, async |_| std::future::pending::<()>().await));
+        let gone = tokio::time::timeout(
+            TURN,
+            first.ask(false, async |_| std::future::pending::<Result<(), _>>().await),
+        );
         assert!(gone.await.is_err());
-        assert_eq!(second.ask(false, async |held| held).await, Some(true));
+        assert!(sits(&mut second).await);
     }
 }

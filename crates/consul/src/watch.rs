@@ -4,7 +4,7 @@ use crate::{
     Answer, Client, Query,
     cursor::{Cursor, Heard},
     doubt::{Signs, doubt, empties, rights},
-    hints::Hint,
+    overview::{Ear, told::written},
     shared::document::Answered,
 };
 use serde_json::Value;
@@ -78,15 +78,18 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
     let mut backoff = client.backoff();
     let mut pace = Pace::new(Instant::now());
     let mut rewound = None;
-    let mut claim = client.claim();
-    if matches!(query, Query::Key { .. }) {
-        claim = claim.with_hint(Hint::new(client.clone(), query.clone()));
-    }
+    let mut ear = Ear::of(client, query);
+    let mut claim = client.claim().with_ear(ear.clone());
     loop {
-        claim.knows(tx.borrow().value.as_deref().and_then(|pair| pair["ModifyIndex"].as_u64()));
-        let index = cursor.index;
+        let (index, known) = (cursor.index, tx.borrow().value.as_deref().and_then(written));
+        claim.knows(known);
         let ask = |held: bool| client.ask(query, if held { index } else { 0 });
-        let Some(mut answered) = claim.ask(index == 0, ask).await else { continue };
+        let answered = tokio::select! {
+            biased;
+            told = told(&mut ear, known) => Some(Ok(told)),
+            answered = claim.ask(index == 0, ask) => answered,
+        };
+        let Some(mut answered) = answered else { continue };
         let known = tx.borrow().clone();
         if client.may_be_cached(query)
             && answered.as_ref().is_ok_and(|answer| empties(known.value.as_deref(), &answer.value))
@@ -108,7 +111,7 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
                     tracing::info!(%query, "the index went backwards (Consul was restarted or restored); asking anew");
                 } else {
                     rewound = None;
-                    if known.value.as_deref().is_some_and(|known| *known != answer.value) {
+                    if known.value.as_deref().is_some_and(|known| *known != *answer.value) {
                         claim.changed();
                     }
                     if known.trouble.is_some() {
@@ -116,7 +119,11 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
                     }
                     tx.send_if_modified(|watched| watched.take(answer.value, answer.index, Instant::now()));
                 }
-                sleep(if query.blocks() { pace.due(Instant::now(), PACE) } else { POLL }).await;
+                let due = if query.blocks() { pace.due(Instant::now(), PACE) } else { POLL };
+                // The runtime's clock ticks in whole milliseconds.
+                if !due.is_zero() {
+                    sleep(due).await;
+                }
             }
             (_, trouble) => {
                 cursor = cursor.fail();
@@ -132,6 +139,17 @@ async fn follow(client: &Client, query: &Query, tx: &watch::Sender<Watched>) {
                 sleep(backoff.pause()).await;
             }
         }
+    }
+}
+
+/// Waits for an answer by an overview, which is the pair of a key: its index is that of the key's own answer.
+async fn told(ear: &mut Option<Ear>, known: Option<u64>) -> Answer {
+    match ear {
+        Some(ear) => {
+            let value = ear.answer(known).await;
+            Answer { index: written(&value).unwrap_or_default(), value }
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -164,16 +182,16 @@ async fn doubts(
 
 impl Watched {
     /// Takes in a good answer; true when somebody should be woken.
-    fn take(&mut self, value: Value, index: u64, now: Instant) -> bool {
+    fn take(&mut self, value: Arc<Value>, index: u64, now: Instant) -> bool {
         // That it was asked here is news too, for whoever tells others.
         let mended = self.trouble.take().is_some() || self.shared;
         (self.failures, self.doubted, self.troubled, self.shared) = (0, false, None, false);
         self.answered = Some(now);
         self.answers += 1;
         self.index = index;
-        let news = self.value.as_deref() != Some(&value);
+        let news = self.value.as_ref() != Some(&value);
         if news {
-            self.value = Some(Arc::new(value));
+            self.value = Some(value);
             self.heard = Some(now);
         }
         news || mended
@@ -236,19 +254,19 @@ mod tests {
     fn an_equal_value_wakes_nobody_and_trouble_keeps_the_value() {
         let now = Instant::now();
         let mut watched = Watched::default();
-        assert!(watched.take(json!([1]), 5, now), "the first answer is news");
-        assert!(!watched.take(json!([1]), 6, now), "an equal one is not");
+        assert!(watched.take(Arc::new(json!([1])), 5, now), "the first answer is news");
+        assert!(!watched.take(Arc::new(json!([1])), 6, now), "an equal one is not");
         let later = now + Duration::from_secs(1);
         assert!(watched.fail("down", false, later), "trouble is news once");
         assert!(!watched.fail("down", false, later + Duration::from_secs(1)));
         assert_eq!(watched.troubled, Some(later), "it began with the first failure");
         assert_eq!(watched.value.as_deref(), Some(&json!([1])), "the last good value is kept");
-        assert!(watched.take(json!([1]), 6, now), "its end is news");
+        assert!(watched.take(Arc::new(json!([1])), 6, now), "its end is news");
         assert_eq!((watched.failures, watched.troubled), (0, None));
         let told = Answered { index: 7, value: Arc::new(json!([1])) };
         assert!(!watched.read(&told, now), "another tells the same");
         assert_eq!((watched.shared, watched.index), (true, 7));
-        assert!(watched.take(json!([1]), 8, now), "that it was asked here is news");
+        assert!(watched.take(Arc::new(json!([1])), 8, now), "that it was asked here is news");
         assert_eq!(
             watched.last_error.map(|(_, said)| said).as_deref(),
             Some("down"),

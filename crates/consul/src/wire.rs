@@ -3,7 +3,7 @@
 use crate::{Instance, Query};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Why a body is not the answer that was asked for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -43,6 +43,7 @@ pub fn read(query: &Query, body: &[u8]) -> Result<Value, WireError> {
             Ok(Value::Array(rows.iter().map(health_row).collect()))
         }
         Query::Services(_) => Ok(services(object(&value)?)),
+        Query::Checks(_) => Ok(Value::Array(list(&value)?.clone())),
         Query::CaRoots => Ok(object(&value)?.get("Roots").cloned().unwrap_or_else(|| json!([]))),
         Query::CaLeaf(_) => Ok(Value::Object(object(&value)?.clone())),
         Query::Peerings(_) => Ok(by(list(&value)?, &["State", "Partition", "Name"])),
@@ -73,11 +74,11 @@ pub fn read(query: &Query, body: &[u8]) -> Result<Value, WireError> {
     }
 }
 
-/// When each key under a prefix was written last, as Consul's index.
-pub fn written(body: &[u8]) -> Result<BTreeMap<String, u64>, WireError> {
-    let value = parse(body)?;
-    let written = |row: &Value| Some((row["Key"].as_str()?.to_owned(), row["ModifyIndex"].as_u64()?));
-    Ok(list(&value)?.iter().filter_map(written).collect())
+/// The pairs of a tree by their keys, each as the answer to [`Query::Key`] has it.
+pub fn pairs(tree: &Value) -> Result<BTreeMap<String, Arc<Value>>, WireError> {
+    let named = |row: &Value| Some((row["Key"].as_str()?.to_owned(), Arc::new(pair(row, ""))));
+    // No keys are null, or a 404.
+    if tree.is_null() { Ok(BTreeMap::new()) } else { Ok(list(tree)?.iter().filter_map(named).collect()) }
 }
 
 /// The answer that means "there is nothing": what a 404 says about a key or a prefix.
@@ -342,7 +343,10 @@ mod tests {
         let tree = read(&Query::Tree { prefix: "a".into(), scope: Scope::default() }, body).unwrap();
         assert_eq!((&tree[0]["Key"], &tree[0]["Value"]), (&json!("b/c"), &json!("hello")));
         assert_eq!((&tree[1]["Key"], &tree[1]["Value"]), (&json!(""), &json!("")));
-        assert_eq!(written(body), Ok([("a/b/c".into(), 2), ("a/".into(), 2)].into()));
+        let pairs = pairs(&parse(body).unwrap()).unwrap();
+        assert_eq!(pairs.keys().collect::<Vec<_>>(), ["a/", "a/b/c"]);
+        let alone = read(&Query::Key { key: "a/b/c".into(), scope: Scope::default() }, body).unwrap();
+        assert_eq!(*pairs["a/b/c"], alone, "as the key's own answer");
     }
 
     #[test]

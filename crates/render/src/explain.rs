@@ -102,7 +102,7 @@ impl Explained {
         match answer {
             Ok(answer) => {
                 asked.size = Some(Ok(answer.value.to_string().len()));
-                let watched = Watched { value: Some(Arc::new(answer.value)), ..Watched::default() };
+                let watched = Watched { value: Some(answer.value), ..Watched::default() };
                 known.insert(query.clone(), watched);
                 true
             }

@@ -3,7 +3,7 @@
 use super::{Pointer, Sight, key};
 use crate::RegisterConfig;
 use consul::{Client, ClientError, Query, Session, Watched, election::Epoch, query::Scope};
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 /// Why a pointer could not be shown or reset.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ async fn one(client: &Client, key: &str, reset: bool, say: &impl Fn(&str)) -> Re
     let failed = |why: String| OrderError::Key { key: key.to_owned(), why };
     let query = Query::Key { key: key.to_owned(), scope: Scope::default() };
     let answer = client.ask(&query, 0).await.map_err(|error| failed(error.to_string()))?;
-    let heard = Watched { value: Some(Arc::new(answer.value)), ..Watched::default() };
+    let heard = Watched { value: Some(answer.value), ..Watched::default() };
     let (present, index) = match Sight::of(&heard) {
         Sight::Read(present, index) => (present, index),
         Sight::Trouble(why) => return Err(failed(why)),

@@ -1,0 +1,259 @@
+//! Who sits, and how many may. Those that changed last sit; where Consul turns a connection away, there are as few seats
+//! as it takes, and more again by and by.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::Notify, time::Instant};
+
+/// A question that has been open for so long shows that Consul serves those it took.
+const PROVEN: Duration = Duration::from_secs(1);
+/// There are more seats again after this time: Consul counts the connections of who was killed for up to a minute.
+const LATER: Duration = Duration::from_secs(30);
+/// Then so many of all, a share.
+const MORE: usize = 10;
+/// There are so many seats in any case, if there are as many at all.
+const LEAST: usize = 4;
+/// Where Consul takes no more, so many connections are left to turns, and to others on this machine.
+const OTHERS: usize = 8;
+/// A question that is given up counts until Consul would have answered it, which it was asked to do within 10 s.
+const RELIEF: Duration = Duration::from_secs(11);
+
+/// The claims to seats, and who sits.
+#[derive(Debug)]
+pub(super) struct Table {
+    /// How many there are at most.
+    most: usize,
+    /// How many there are now.
+    seats: usize,
+    /// When there are more again.
+    more: Option<Instant>,
+    /// When Consul turned somebody away, for whose sake nothing is left to others yet.
+    crowded: Option<Instant>,
+    /// When something was left to others.
+    relieved: Option<Instant>,
+    /// When Consul answered last.
+    answered: Option<Instant>,
+    clock: u64,
+    claims: BTreeMap<u64, Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    changed: u64,
+    /// Since when.
+    sits: Option<Instant>,
+    gives_up: Arc<Notify>,
+}
+
+impl Table {
+    pub(super) fn new(seats: usize) -> Table {
+        Table {
+            most: seats,
+            seats,
+            more: None,
+            crowded: None,
+            relieved: None,
+            answered: None,
+            clock: 0,
+            claims: BTreeMap::new(),
+        }
+    }
+
+    /// How many seats there are now.
+    pub(super) fn seats(&self) -> usize {
+        self.seats
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    pub(super) fn enter(&mut self, gives_up: Arc<Notify>) -> u64 {
+        let number = self.tick();
+        self.claims.insert(number, Place { changed: 0, sits: None, gives_up });
+        number
+    }
+
+    pub(super) fn leave(&mut self, number: u64) {
+        self.claims.remove(&number);
+    }
+
+    pub(super) fn change(&mut self, number: u64) {
+        let now = self.tick();
+        if let Some(place) = self.claims.get_mut(&number) {
+            place.changed = now;
+        }
+    }
+
+    fn taken(&self) -> usize {
+        self.claims.values().filter(|place| place.sits.is_some()).count()
+    }
+
+    fn quietest(&mut self) -> Option<&mut Place> {
+        self.claims.values_mut().filter(|place| place.sits.is_some()).min_by_key(|place| place.changed)
+    }
+
+    /// Whether it gets a seat: a free one, or that of the one which has been quiet longest, if that is longer than itself.
+    pub(super) fn sit(&mut self, number: u64, now: Instant) -> bool {
+        // By now, all those who were turned away have left.
+        if self.crowded.is_some_and(|since| since + PROVEN <= now) {
+            self.relieve(now);
+        }
+        self.add(now);
+        let mine = self.claims.get(&number).map_or(0, |place| place.changed);
+        if self.taken() >= self.seats {
+            match self.quietest() {
+                Some(place) if place.changed < mine => place.rise(),
+                _ => return false,
+            }
+        }
+        self.claims.get_mut(&number).is_some_and(|place| {
+            place.sits = Some(now);
+            true
+        })
+    }
+
+    pub(super) fn rise(&mut self, number: u64) {
+        if let Some(place) = self.claims.get_mut(&number) {
+            place.sits = None;
+        }
+    }
+
+    /// Consul answered somebody.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.answered = Some(now);
+    }
+
+    /// Consul turned away who asked at `asked`; whether it serves others, so that the number of connections is the cause, and
+    /// it may be asked again. There are as few seats from now on as are taken, and less where it was a turn.
+    pub(super) fn turned_away(&mut self, turn: bool, asked: Instant, now: Instant) -> bool {
+        let is_open = |place: &Place| place.sits.is_some_and(|since| since + PROVEN <= now);
+        let serves =
+            self.answered.is_some_and(|heard| heard + PROVEN >= asked) || self.claims.values().any(is_open);
+        if !serves {
+            return false;
+        }
+        if self.seats == self.most {
+            tracing::warn!(
+                "Consul takes no more connections from this address (limits.http_max_conns_per_client; those of a program \
+                 that was killed count for a minute): fewer questions are held open"
+            );
+        }
+        let fewer = self.seats.min(self.taken()).max(self.least());
+        (self.seats, self.more) = (fewer, Some(now + LATER));
+        self.crowded.get_or_insert(now);
+        !turn || self.relieve(now)
+    }
+
+    /// Leaves some seats to others, unless it did just now; false when there is none to spare.
+    fn relieve(&mut self, now: Instant) -> bool {
+        self.crowded = None;
+        if self.relieved.is_some_and(|at| now < at + RELIEF) {
+            return true;
+        }
+        let fewer = self.seats.saturating_sub(OTHERS).max(self.least());
+        let some = fewer < self.seats;
+        if some {
+            (self.seats, self.relieved) = (fewer, Some(now));
+            self.shrink();
+        }
+        some
+    }
+
+    fn least(&self) -> usize {
+        LEAST.min(self.most)
+    }
+
+    /// Has those go for whom there is no seat.
+    fn shrink(&mut self) {
+        for _ in self.seats..self.taken() {
+            if let Some(place) = self.quietest() {
+                place.rise();
+            }
+        }
+    }
+
+    /// There are more seats again, when it is time.
+    fn add(&mut self, now: Instant) {
+        if self.more.is_some_and(|more| more <= now) {
+            self.seats = self.most.min(self.seats + self.most.div_ceil(MORE));
+            self.more = (self.seats < self.most).then_some(now + LATER);
+            if self.more.is_none() {
+                tracing::info!("as many questions are held open as before");
+            }
+        }
+    }
+}
+
+impl Place {
+    fn rise(&mut self) {
+        self.sits = None;
+        self.gives_up.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sit(table: &Table) -> Vec<u64> {
+        let sits = table.claims.iter().filter(|(_, place)| place.sits.is_some());
+        sits.map(|(number, _)| *number).collect()
+    }
+
+    #[test]
+    fn who_changed_last_sits() {
+        let (mut table, now) = (Table::new(2), Instant::now());
+        let [a, b, c] = [(); 3].map(|()| table.enter(Arc::default()));
+        assert!(table.sit(a, now) && table.sit(b, now), "there is room");
+        assert!(!table.sit(c, now), "it has been quiet as long as they have");
+        table.change(c);
+        assert!(table.sit(c, now), "it changed last");
+        assert_eq!(sit(&table), [b, c], "one that was quiet had to go");
+        table.rise(c);
+        assert!(table.sit(a, now), "a free seat is for anybody");
+        table.leave(b);
+        assert!(table.sit(c, now));
+        assert_eq!(sit(&table), [a, c]);
+    }
+
+    #[test]
+    fn there_are_as_many_seats_as_consul_takes_connections() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut table = Table::new(30);
+        let claims: Vec<u64> = (0..31).map(|_| table.enter(Arc::default())).collect();
+        assert!(claims[..30].iter().all(|claim| table.sit(*claim, at(0))));
+        assert!(!table.turned_away(false, at(0), at(0)), "nobody knows yet whether Consul serves anybody");
+        table.hear(at(0));
+        for (claim, left) in claims[27..30].iter().zip([29, 28, 27]) {
+            table.rise(*claim);
+            assert!(table.turned_away(false, at(0), at(0)), "it serves others");
+            assert_eq!(table.seats(), left);
+        }
+        assert!(!table.sit(claims[29], at(0)), "there is no seat for it now");
+        assert!(table.turned_away(true, at(0), at(0)) && table.turned_away(true, at(10), at(10)));
+        assert_eq!(
+            (table.seats(), sit(&table).len()),
+            (19, 19),
+            "some room is left to others, once for a while"
+        );
+        assert!(!table.sit(claims[29], at(39)));
+        assert!(table.sit(claims[29], at(40)), "there are more after a while");
+        assert_eq!(table.seats(), 22);
+        for later in 2..9 {
+            table.sit(claims[29], at(10 + later * 30));
+        }
+        assert_eq!((table.seats(), table.more), (30, None), "and all in the end");
+        assert!(table.turned_away(false, at(999), at(999)), "who is held is served");
+        table.sit(claims[29], at(1000));
+        assert_eq!(table.seats(), 12, "some room is left though no turn was turned away");
+        assert!(table.turned_away(true, at(1020), at(1020)));
+        assert!(!table.turned_away(true, at(1040), at(1040)), "there is none to spare");
+        assert_eq!(table.seats(), LEAST);
+        for claim in &claims {
+            table.rise(*claim);
+        }
+        assert!(!table.turned_away(false, at(1999), at(1999)), "Consul is gone");
+    }
+}
