@@ -110,7 +110,7 @@ async fn what_is_missing_is_told_with_its_remedy() -> Outcome {
     let template = home.join("t.hbs");
     fs::write(&template, "{{key \"app/color\"}}{{#each (service \"redis\")}}{{ID}}{{/each}}")?;
     let render = format!(
-        "consul {{\n  address = \"{}\"\n  token = \"{secret}\"\n}}\ntemplate {{\n  source = \"{}\"\n  \
+        "consul {{\n  address = \"{}\"\n  token = \"{secret}\"\n}}\ndeduplicate {{\n  enabled = true\n}}\ntemplate {{\n  source = \"{}\"\n  \
          destination = \"{}/none/haproxy.cfg\"\n  create_dest_dirs = false\n  haproxy {{\n    master_socket = \"{}/m.sock\"\n    \
          binary = \"/nonexistent/haproxy\"\n  }}\n}}\n",
         agent.address(),
@@ -122,6 +122,12 @@ async fn what_is_missing_is_told_with_its_remedy() -> Outcome {
     let (code, lines) = findings(&file)?;
     assert_eq!(code, Some(1), "{lines:#?}");
     has(&lines, "failed Consul token", "key_prefix \"app/color\" { policy = \"read\" }");
+    has(
+        &lines,
+        "failed Consul token",
+        "key:read on \"app/color\", key:write on \"consul-template/dedup/\", session:write",
+    );
+    has(&lines, "failed Consul token", "session_prefix \"\" { policy = \"write\" }");
     has(&lines, "failed destination", "cannot be written to");
     has(&lines, "failed HAProxy's program", "does not start");
     has(&lines, "warning master socket", "nobody listens");

@@ -118,6 +118,13 @@ async fn one_asks_for_all_and_another_when_it_is_gone() -> Outcome {
     register(&crowd.server, "web-1").await?;
     crowd.hold("1: web-0 web-1\n").await?;
     crowd.led(PATIENCE).await?;
+    for (n, (render, _)) in crowd.members.iter().enumerate() {
+        let place = if n == first { "leads" } else { "follows" };
+        let (_, text) = render.page("metrics").await?;
+        let told = format!("place=\"{place}\"}} 1");
+        let of = |name: &str| text.lines().any(|line| line.starts_with(name) && line.contains(&told));
+        render.part.explain(when(of("rolecall_render_deduplicate{"), || text.clone()))?;
+    }
 
     // It says so when it ends: its session is gone with it, and another one leads.
     let sessions = async |crowd: &Crowd| -> Outcome<Vec<Value>> {

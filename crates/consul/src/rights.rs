@@ -45,7 +45,7 @@ impl Right {
         Right { resource: "key", access, segment: prefix.into() }
     }
 
-    /// To keep sessions on the node of that name.
+    /// To keep sessions on the node of that name; on any, without a name.
     #[must_use]
     pub fn session(node: &str) -> Right {
         Right { resource: "session", access: Access::Write, segment: node.into() }
@@ -58,6 +58,7 @@ impl Right {
         match (resource, self.access) {
             // Rows stand on any node.
             ("node", Access::Read) => "node_prefix \"\" { policy = \"read\" }".into(),
+            ("session", _) if segment.is_empty() => "session_prefix \"\" { policy = \"write\" }".into(),
             ("key", _) => format!("key_prefix \"{segment}\" {{ policy = \"{access}\" }}"),
             _ => format!("{resource} \"{segment}\" {{ policy = \"{access}\" }}"),
         }
@@ -75,7 +76,8 @@ impl Right {
             let ours = |row: &&Value| {
                 row["Resource"] == right.resource
                     && row["Access"] == right.access.word()
-                    && row["Segment"] == right.segment.as_str()
+                    // Left out where it is empty.
+                    && row["Segment"].as_str().unwrap_or_default() == right.segment
             };
             rows.iter().find(ours)?["Allow"].as_bool()
         };

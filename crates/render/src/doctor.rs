@@ -27,10 +27,14 @@ pub async fn examine(loaded: &Loaded) -> Vec<Finding> {
     for template in loaded.templates() {
         asked.extend(template.fill(&Facts::default(), &Followed::new()).asked);
     }
-    let shares = loaded.config.deduplicate.iter().map(|choice| Right::keys(Write, &choice.prefix));
-    let needs = Needs { rights: asked.iter().flat_map(rights).chain(shares).collect(), agent: false };
+    let mut needs = Needs { rights: asked.iter().flat_map(rights).collect(), agent: false };
     let mut findings = match Client::new(&loaded.config.consul) {
-        Ok(client) => examine_consul(&client, &needs).await,
+        Ok(client) => {
+            if let Some(choice) = &loaded.config.deduplicate {
+                needs.rights.extend(shares(&client, &choice.prefix).await);
+            }
+            examine_consul(&client, &needs).await
+        }
         Err(error) => vec![Finding::failed("Consul", error.to_string())],
     };
     for template in &loaded.config.templates {
@@ -52,6 +56,12 @@ fn rights(query: &Query) -> Vec<Right> {
         Query::Key { key, .. } => vec![Right::keys(Read, key)],
         _ => vec![],
     }
+}
+
+/// What it needs to lead those that have the same template: a session on the node of the agent.
+async fn shares(client: &Client, prefix: &str) -> [Right; 2] {
+    let node = client.myself().await.map(|agent| agent.name).unwrap_or_default();
+    [Right::keys(Write, prefix), Right::session(&node)]
 }
 
 fn folder(template: &TemplateConfig) -> Finding {

@@ -1,5 +1,9 @@
 //! What `render` counts, for Prometheus.
 
+mod sharing;
+
+pub use sharing::Places;
+
 use crate::{apply::Marks, facts::Facts, questions::Heard, status::State};
 use consul::Watched;
 use daemon::clock::unix_millis;

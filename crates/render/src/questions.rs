@@ -17,7 +17,7 @@ use tokio::{
 };
 
 /// What each template asks, by its position.
-pub type Asked = BTreeMap<usize, BTreeSet<Query>>;
+pub type Asked = BTreeMap<usize, Arc<BTreeSet<Query>>>;
 
 /// One template's place among those who ask.
 #[derive(Debug)]
@@ -31,16 +31,17 @@ pub struct Asks {
 impl Asks {
     /// What this template asks at present.
     #[must_use]
-    pub fn present(&self) -> BTreeSet<Query> {
+    pub fn present(&self) -> Arc<BTreeSet<Query>> {
         self.all.borrow().get(&self.position).cloned().unwrap_or_default()
     }
 
     /// From now on, this template asks these.
-    pub fn publish(&self, queries: &BTreeSet<Query>) {
+    pub fn publish(&self, queries: &Arc<BTreeSet<Query>>) {
         self.all.send_if_modified(|all| {
+            // The same set is compared at once.
             let news = all.get(&self.position) != Some(queries);
             if news {
-                all.insert(self.position, queries.clone());
+                all.insert(self.position, Arc::clone(queries));
             }
             news
         });

@@ -10,8 +10,9 @@ use crate::{
     status::{Change, HaproxyStatus, State, TemplateStatus},
     template::Draft,
 };
+use consul::Query;
 use daemon::clock::unix_millis;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::watch;
 
 /// One template's ends of the channels; clones tell the same story.
@@ -56,16 +57,16 @@ impl Report {
         self.status.borrow().state
     }
 
-    /// What a filling lacks and warns of.
-    pub fn filled(&self, draft: &Draft) {
+    /// What a filling asked, lacks and warns of.
+    pub fn filled(&self, draft: &Draft, asked: &Arc<BTreeSet<Query>>) {
         let (mut waits, mut warns) = (false, false);
         self.metrics.evaluated(&self.destination);
         self.status.send_modify(|status| {
             status.evaluations += 1;
             status.evaluated = Some(unix_millis());
             // One that failed did not come to its last question.
-            if *status.asked != draft.asked && draft.text.is_ok() {
-                status.asked = Arc::new(draft.asked.clone());
+            if draft.text.is_ok() {
+                status.asked = Arc::clone(asked);
             }
             waits = status.missing.is_empty() && !draft.missing.is_empty();
             warns = !draft.warnings.is_subset(&status.warnings);

@@ -18,7 +18,7 @@ use crate::{
     keeper::{Fatal, Keeper, Memory},
     ledger::Ledger,
     machine::Machine,
-    metrics::Metrics,
+    metrics::{Metrics, Places},
     partials,
     questions::{self, Asks, Heard},
     report::Report,
@@ -212,11 +212,16 @@ pub(crate) async fn work(
         Some(choice) => Sharing::join(&client, choice, &names),
         None => (Sharing::none(), vec![]),
     };
+    let shared = choice.map(|_| sharing.shown(names));
+    if let Some(shown) = shared.clone() {
+        let destinations = config.templates.iter().map(|one| one.destination.path().display().to_string());
+        registry.register_collector(Box::new(Places { shown, destinations: destinations.collect() }));
+    }
     let shown = Shown {
         address,
         registry: Arc::new(registry),
         heard: heard.clone(),
-        shared: choice.map(|_| sharing.shown(names)),
+        shared,
         statuses: statuses.clone(),
     };
     outside.shown.send_replace(Some(shown));

@@ -130,7 +130,8 @@ impl Sharing {
 impl Group {
     /// What Consul answered here to what these templates ask. What it gives no good answer to now, each has to find out.
     fn answers(&self, asked: &Asked, facts: &Facts) -> Answers {
-        let queries = self.positions.iter().filter_map(|position| asked.get(position)).flatten();
+        let queries =
+            self.positions.iter().filter_map(|position| asked.get(position)).flat_map(|asked| asked.iter());
         let answered = queries.filter(|query| query.is_shareable()).filter_map(|query| {
             let watched = facts.get(query).filter(|known| known.trouble.is_none() && !known.shared)?;
             let value = Arc::clone(watched.value.as_ref()?);
@@ -218,7 +219,7 @@ mod tests {
             (Query::CaRoots, well),
         ]));
         let asks = facts.keys().filter(|asked| **asked != query("of another")).cloned().collect();
-        let asked = Asked::from([(0, asks), (1, [query("of another")].into())]);
+        let asked = Asked::from([(0, Arc::new(asks)), (1, Arc::new([query("of another")].into()))]);
         let names = |told: &watch::Receiver<Arc<Answers>>| told.borrow().keys().cloned().collect::<Vec<_>>();
         sharing.publish(&asked, &facts);
         assert!(names(&told).is_empty(), "nobody is known to lead");

@@ -232,13 +232,12 @@ pub fn page(
 }
 
 fn shared(place: &Place, unix_ms: &impl Fn(Instant) -> f64) -> Value {
-    let (word, heard, why) = match place {
-        Place::Unknown => ("unknown", None, None),
-        Place::Leads => ("leads", None, None),
-        Place::Follows(_, heard) => ("follows", Some(*heard), None),
-        Place::Alone(why) => ("alone", None, Some(why)),
+    let (heard, why) = match place {
+        Place::Unknown | Place::Leads => (None, None),
+        Place::Follows(_, heard) => (Some(*heard), None),
+        Place::Alone(why) => (None, Some(why)),
     };
-    json!({"place": word, "heard_ms": heard.map(unix_ms), "why": why})
+    json!({"place": place.word(), "heard_ms": heard.map(unix_ms), "why": why})
 }
 
 fn question(query: &Query, watched: &Watched, unix_ms: &impl Fn(Instant) -> f64) -> Value {

@@ -14,6 +14,8 @@ use tokio::{
 
 /// A burst of answers is looked at once, and a template that has not begun to ask again after this time.
 const LOOK: Duration = Duration::from_secs(1);
+/// What changed goes its way first.
+const AFTER: Duration = Duration::from_millis(100);
 
 /// Tells for ever.
 pub async fn tell(heard: Heard, templates: Vec<watch::Receiver<TemplateStatus>>, metrics: Metrics) {
@@ -46,7 +48,12 @@ async fn look_after(
         }
         let due = waits.iter().filter_map(|wait| wait.due()).chain(begins.then_some(now + LOOK)).min();
         tokio::select! {
-            changed = heard.changed() => if changed.is_err() { return },
+            changed = heard.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                sleep(AFTER).await;
+            }
             () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
         }
         sleep(LOOK.saturating_sub(now.elapsed())).await;

@@ -109,7 +109,11 @@ impl Client {
             return self.silent(after);
         }
         let at_once = !error.is_connect() && began.elapsed() < AT_ONCE;
-        ClientError::Unreachable { address: self.settings.address.clone(), why: remedy(deepest(error)), at_once }
+        ClientError::Unreachable {
+            address: self.settings.address.clone(),
+            why: remedy(deepest(error)),
+            at_once,
+        }
     }
 
     fn silent(&self, after: Duration) -> ClientError {

@@ -184,6 +184,11 @@ pub(super) fn prepared(text: &str) -> Result<(String, Option<String>, Scope), St
 
 /// Reads `path?param=value@dc` of a key; leading slashes mean nothing, and nothing but them is the whole store.
 pub(super) fn path(label: &str, text: &str) -> Result<(String, Scope), String> {
+    // A plain path, as nearly all are, needs no pattern: a template may ask for thousands at each change.
+    if !text.is_empty() && !text.contains(['@', '?']) {
+        let name = text.strip_prefix('/').filter(|name| !name.is_empty()).unwrap_or(text);
+        return Ok((name.to_owned(), Scope::default()));
+    }
     let (found, scope) = parse(&KEY, label, text)?;
     let name = part(&found, "name").unwrap_or_default();
     Ok((name.strip_prefix('/').unwrap_or(&name).to_owned(), scope))
@@ -212,6 +217,11 @@ mod tests {
             path("kv.get", "/a/b@dc2").unwrap(),
             ("a/b".into(), Scope { dc: Some("dc2".into()), more: vec![] })
         );
+        for (text, name) in [("a", "a"), ("/a/b", "a/b"), ("//a", "/a"), ("/", "/"), ("a\nb", "a\nb")] {
+            let by_pattern = parse(&KEY, "kv.get", text).map(|(found, _)| part(&found, "name")).unwrap();
+            assert_eq!((path("kv.get", text).unwrap().0, by_pattern.as_deref()), (name.into(), Some(name)));
+        }
+        assert!(path("kv.get", "").is_err());
         assert_eq!(node("").unwrap(), (None, Scope::default()));
         assert_eq!(nodes("@dc2~n").unwrap().0.as_deref(), Some("n"));
         assert_eq!(prepared("near redis@dc2").unwrap().0, "near redis");

@@ -4,7 +4,7 @@ use super::{Keeper, Quiet};
 use crate::{apply::Marks, facts::Facts, ledger::Followed, template::Draft};
 use consul::Query;
 use daemon::{clock::unix_millis, exit::Exit, shutdown::Leaving};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How soon an operator's reset is seen while a master is refused.
@@ -15,9 +15,9 @@ impl Keeper {
     pub(super) async fn act(&mut self, leaving: &mut Leaving) -> Option<Exit> {
         (self.memory.quiet, self.memory.wake) = (Quiet::default(), None);
         let facts = self.facts.borrow_and_update().clone();
-        let draft = self.fill(&facts);
+        let mut draft = self.fill(&facts);
         let mut marks = Marks { rendered: Some(unix_millis()), ..Marks::default() };
-        let asked = self.publish(&draft);
+        let asked = self.publish(&mut draft);
         self.memory.seen = moments(&asked, &facts);
         if !draft.missing.is_empty() {
             return None;
@@ -62,18 +62,26 @@ impl Keeper {
 
     /// Tells what the template asks, lacks and warns of. A template that failed did not come to its last
     /// question, so its earlier ones stand.
-    fn publish(&self, draft: &Draft) -> BTreeSet<Query> {
-        let mut asked = draft.asked.clone();
+    fn publish(&self, draft: &mut Draft) -> Arc<BTreeSet<Query>> {
+        let (mut asked, before) = (std::mem::take(&mut draft.asked), self.asks.present());
         if draft.text.is_err() {
-            asked.extend(self.asks.present());
+            asked.extend(before.iter().cloned());
         }
+        // One set is kept by all who know of it.
+        let asked = if *before == asked { before } else { Arc::new(asked) };
         self.asks.publish(&asked);
-        self.report.filled(draft);
+        self.report.filled(draft, &asked);
         asked
     }
 }
 
 /// When each question was answered with its present value.
 pub(super) fn moments(asked: &BTreeSet<Query>, facts: &Facts) -> Vec<Option<Instant>> {
-    asked.iter().map(|query| facts.get(query).and_then(|watched| watched.heard)).collect()
+    // Both are in the same order.
+    let mut facts = facts.iter().peekable();
+    let mut moment = |query: &Query| {
+        while facts.next_if(|(known, _)| *known < query).is_some() {}
+        facts.next_if(|(known, _)| *known == query).and_then(|(_, watched)| watched.heard)
+    };
+    asked.iter().map(&mut moment).collect()
 }
