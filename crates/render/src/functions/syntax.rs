@@ -186,12 +186,15 @@ pub(super) fn prepared(text: &str) -> Result<(String, Option<String>, Scope), St
 pub(super) fn path(label: &str, text: &str) -> Result<(String, Scope), String> {
     // A plain path, as nearly all are, needs no pattern: a template may ask for thousands at each change.
     if !text.is_empty() && !text.contains(['@', '?']) {
-        let name = text.strip_prefix('/').filter(|name| !name.is_empty()).unwrap_or(text);
-        return Ok((name.to_owned(), Scope::default()));
+        return Ok((without_slash(without_slash(text)).to_owned(), Scope::default()));
     }
     let (found, scope) = parse(&KEY, label, text)?;
     let name = part(&found, "name").unwrap_or_default();
-    Ok((name.strip_prefix('/').unwrap_or(&name).to_owned(), scope))
+    Ok((without_slash(&name).to_owned(), scope))
+}
+
+fn without_slash(text: &str) -> &str {
+    text.strip_prefix('/').unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -217,9 +220,22 @@ mod tests {
             path("kv.get", "/a/b@dc2").unwrap(),
             ("a/b".into(), Scope { dc: Some("dc2".into()), more: vec![] })
         );
-        for (text, name) in [("a", "a"), ("/a/b", "a/b"), ("//a", "/a"), ("/", "/"), ("a\nb", "a\nb")] {
-            let by_pattern = parse(&KEY, "kv.get", text).map(|(found, _)| part(&found, "name")).unwrap();
-            assert_eq!((path("kv.get", text).unwrap().0, by_pattern.as_deref()), (name.into(), Some(name)));
+        for (text, name) in [
+            ("a", "a"),
+            ("/a/b", "a/b"),
+            ("//a", "a"),
+            ("///a", "/a"),
+            ("/", ""),
+            ("//", ""),
+            ("a\nb", "a\nb"),
+        ] {
+            let by_pattern =
+                parse(&KEY, "kv.get", text).map(|(found, _)| part(&found, "name")).unwrap().unwrap();
+            assert_eq!(
+                (path("kv.get", text).unwrap().0.as_str(), without_slash(&by_pattern)),
+                (name, name),
+                "{text}"
+            );
         }
         assert!(path("kv.get", "").is_err());
         assert_eq!(node("").unwrap(), (None, Scope::default()));
