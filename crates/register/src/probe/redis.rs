@@ -51,7 +51,7 @@ struct Open {
     connection: MultiplexedConnection,
     closed: watch::Receiver<bool>,
     life: Life,
-    told: Option<Told>,
+    told: Told,
 }
 
 /// The last answer to `INFO replication`; nothing when it was denied.
@@ -69,7 +69,8 @@ impl RedisProbe {
         Self { link, limit, connections: 0, open: None, hellos }
     }
 
-    async fn connect(&mut self) -> Result<Open, ProbeError> {
+    /// A new connection, and the first look over it.
+    async fn connect(&mut self) -> Result<Look, ProbeError> {
         let limit = if self.link.tls.is_some() { self.limit.max(HANDSHAKE) } else { self.limit };
         let (close, closed) = watch::channel(false);
         let listener = self.hellos.clone();
@@ -81,15 +82,23 @@ impl RedisProbe {
         let mut connection =
             opened.map_err(|_| self.no_connection(limit))?.map_err(|error| self.unreachable(&error))?;
         self.connections += 1;
-        let run_id =
-            timeout(self.limit, run_id(&mut connection)).await.map_err(|_| self.silent(self.limit))?;
-        if self.hellos.is_some() {
+        // All in one breath: when the role changed, every round trip is time without a master.
+        let (mut one, mut two, mut three) = (connection.clone(), connection.clone(), connection.clone());
+        let hears = async {
             // Without the right to subscribe, the Sentinels' answers have to do.
-            let subscribing = timeout(self.limit, connection.subscribe(hello::CHANNEL)).await;
-            let _denied = subscribing.map_err(|_| self.silent(self.limit))?;
-        }
+            if self.hellos.is_some() {
+                let _denied = three.subscribe(hello::CHANNEL).await;
+            }
+        };
+        let all =
+            async { tokio::join!(answer(&mut connection), replication(&mut one), run_id(&mut two), hears) };
+        let (value, replication, run_id, ()) =
+            timeout(self.limit, all).await.map_err(|_| self.silent(self.limit))?;
+        let value = value.map_err(|error| self.refused(explain(&error)))?;
+        let (role, word, link) = self.read(&value)?;
+        let told = Told { at: Instant::now(), of: (role, link), replication };
         let life = Life { run_id, connection: self.connections };
-        Ok(Open { connection, closed, life, told: None })
+        Ok(self.keep(Open { connection, closed, life, told }, word))
     }
 
     async fn ask(&mut self) -> Result<Look, ProbeError> {
@@ -102,26 +111,35 @@ impl RedisProbe {
                 Err(error) => return Err(self.refused(explain(&error))),
             }
         }
-        let open = self.connect().await?;
-        self.ask_over(open).await?.map_err(|error| self.refused(explain(&error)))
+        self.connect().await
     }
 
     async fn ask_over(&mut self, mut open: Open) -> Result<Result<Look, RedisError>, ProbeError> {
         let began = Instant::now();
-        let answer = timeout(self.limit, cmd("ROLE").query_async::<Value>(&mut open.connection)).await;
-        let value = match answer.map_err(|_| self.silent(self.limit))? {
+        let said = timeout(self.limit, answer(&mut open.connection)).await;
+        let value = match said.map_err(|_| self.silent(self.limit))? {
             Ok(value) => value,
             Err(error) => return Ok(Err(error)),
         };
-        let (role, word) = role(&value).map_err(|strange| self.strange(strange))?;
-        let link = link(&value).filter(|_| role == Role::Replica);
-        let telling = timeout(self.limit.saturating_sub(began.elapsed()), open.told((role, link))).await;
-        let told = telling.map_err(|_| self.silent(self.limit))?;
-        let replication = Replication { link, ..told };
+        let (role, word, link) = self.read(&value)?;
+        let telling = timeout(self.limit.saturating_sub(began.elapsed()), open.hear((role, link))).await;
+        telling.map_err(|_| self.silent(self.limit))?;
+        Ok(Ok(self.keep(open, word)))
+    }
+
+    /// What an answer to `ROLE` says.
+    fn read(&self, value: &Value) -> Result<(Role, String, Option<LinkState>), ProbeError> {
+        let (role, word) = role(value).map_err(|strange| self.strange(strange))?;
+        Ok((role, word, link(value).filter(|_| role == Role::Replica)))
+    }
+
+    /// What was seen. Only a connection that just worked is kept, so every error leads to a new one at the next look.
+    fn keep(&mut self, open: Open, word: String) -> Look {
+        let (role, link) = open.told.of;
+        let replication = Replication { link, ..open.told.replication.clone().unwrap_or_default() };
         let life = open.life.clone();
-        // Only a connection that just worked is kept, so every error leads to a new one at the next look.
         self.open = Some(open);
-        Ok(Ok(Look { role, word, epoch: None, life, replication }))
+        Look { role, word, epoch: None, life, replication }
     }
 
     fn address(&self) -> String {
@@ -161,20 +179,14 @@ impl RedisProbe {
 }
 
 impl Open {
-    /// What `INFO replication` says: asked again after a second, and at once when the role or the link changed. When it
-    /// is denied, only then.
-    async fn told(&mut self, of: (Role, Option<LinkState>)) -> Replication {
-        let stale = |told: &Told| told.replication.is_some() && told.at.elapsed() >= INFO_AGAIN;
-        let known = self.told.take_if(|told| told.of == of && !stale(told));
-        let told = match known {
-            Some(told) => told,
-            None => {
-                let info = cmd("INFO").arg("replication").query_async::<String>(&mut self.connection).await;
-                let replication = info.ok().map(|info| Replication::read(&info));
-                Told { at: Instant::now(), of, replication }
-            }
-        };
-        self.told.insert(told).replication.clone().unwrap_or_default()
+    /// Hears what `INFO replication` says: asked again after a second, and at once when the role or the link changed. When
+    /// it is denied, only then.
+    async fn hear(&mut self, of: (Role, Option<LinkState>)) {
+        let stale = self.told.replication.is_some() && self.told.at.elapsed() >= INFO_AGAIN;
+        if self.told.of != of || stale {
+            let replication = replication(&mut self.connection).await;
+            self.told = Told { at: Instant::now(), of, replication };
+        }
     }
 }
 
@@ -206,6 +218,16 @@ impl Probe for RedisProbe {
         }
         std::future::pending().await
     }
+}
+
+async fn answer(connection: &mut MultiplexedConnection) -> Result<Value, RedisError> {
+    cmd("ROLE").query_async(connection).await
+}
+
+/// What `INFO replication` says; `None` when it is denied.
+async fn replication(connection: &mut MultiplexedConnection) -> Option<Replication> {
+    let info: String = cmd("INFO").arg("replication").query_async(connection).await.ok()?;
+    Some(Replication::read(&info))
 }
 
 /// The run id from `INFO server`; `None` when it is denied, as for a user that may only ask `ROLE`.
