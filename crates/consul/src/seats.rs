@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+pub(crate) use table::RELIEF;
 use table::Table;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Client, ClientError, Query,
     cursor::{Cursor, Heard},
-    seats::{Claim, TURN_EACH},
+    seats::{Claim, RELIEF, TURN_EACH},
     watch::Pace,
     wire::pairs,
 };
@@ -22,7 +22,7 @@ use std::{
 };
 use tokio::{
     task::{AbortHandle, JoinSet},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 
 /// So often it is looked who is still there.
@@ -45,29 +45,37 @@ pub(super) async fn keep(client: Client, overviews: Overviews) {
     let mut held: BTreeMap<Query, AbortHandle> = BTreeMap::new();
     let mut refused: BTreeMap<Query, (Instant, bool)> = BTreeMap::new();
     let (mut asking, mut before) = (JoinSet::new(), (BTreeMap::new(), BTreeSet::new()));
+    // Each that is given up counts at Consul for some time: until then, no other is.
+    let mut stays = Instant::now();
     loop {
         overviews.settle().await;
         let Some(asked) = overviews.asked() else { return };
         refused.retain(|_, (since, _)| since.elapsed() < REFUSED);
         let now = (asked, refused.keys().cloned().collect());
-        if now != before {
+        if now != before && Instant::now() >= stays {
+            let count = held.len();
             let wanted = wanted(&now.0, &refused, client.seats().overviews());
             held.retain(|overview, asking| {
-                let stays = wanted.contains(overview);
-                if !stays {
+                let is_wanted = wanted.contains(overview);
+                if !is_wanted {
                     asking.abort();
                     Teller::new(overviews.clone(), overview.clone()).tells_nothing();
                 }
-                stays
+                is_wanted
             });
+            if held.len() < count {
+                stays = Instant::now() + RELIEF;
+            }
             for overview in wanted {
                 let hold = hold(client.clone(), overviews.clone(), overview.clone());
                 held.entry(overview).or_insert_with(|| asking.spawn(hold));
             }
             before = now;
         }
+        let now = Instant::now();
+        let round = if stays > now { stays } else { now + ROUND };
         tokio::select! {
-            _ = timeout(ROUND, overviews.news.notified()) => {}
+            _ = timeout_at(round, overviews.news.notified()) => {}
             Some(Ok((overview, error))) = asking.join_next() => {
                 tracing::info!(%overview, %error, "what this would tell of is asked for in smaller parts, or each in its turn");
                 held.remove(&overview);

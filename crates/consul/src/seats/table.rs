@@ -15,7 +15,7 @@ const LEAST: usize = 4;
 /// Where Consul takes no more, so many connections are left to turns, and to others on this machine.
 const OTHERS: usize = 8;
 /// A question that is given up counts until Consul would have answered it, which it was asked to do within 10 s.
-const RELIEF: Duration = Duration::from_secs(11);
+pub(crate) const RELIEF: Duration = Duration::from_secs(11);
 
 /// The claims to seats, and who sits.
 #[derive(Debug)]
