@@ -34,10 +34,10 @@ async fn times(outcome: &str, policy: &str, servers: u16, changes: u32) -> Outco
     let mut times = vec![];
     let mut heard = settled(&front, outcome, 0.0).await?["heard_ms"].as_f64().unwrap_or_default();
     for n in 1..=changes {
-        let before = ended(&front, outcome).await?;
+        let before = ended(&front, outcome);
         say(&mut front, n, servers);
         let done = until(format!("a change that is {outcome}"), PATIENCE, async || {
-            let now = ended(&front, outcome).await?;
+            let now = ended(&front, outcome);
             when(now > before, || format!("{now} of them, as before"))
         });
         front.render.part.explain(done.await)?;
@@ -50,12 +50,10 @@ async fn times(outcome: &str, policy: &str, servers: u16, changes: u32) -> Outco
     Ok(times)
 }
 
-/// How many changes ended so. This is asked while one is under way: the `/status` of 1,000 servers would be work of its own.
-async fn ended(front: &Front, outcome: &str) -> Outcome<u32> {
-    let (_, metrics) = front.render.page("metrics").await?;
-    let counts = metrics.lines().filter(|line| line.starts_with("rolecall_render_changes_total{"));
-    let mut ours = counts.filter(|line| line.contains(&format!("outcome=\"{outcome}\"")));
-    Ok(ours.next().and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default())
+/// How many changes ended so, by the log: a page of `render` would be work of its own while one is under way.
+fn ended(front: &Front, outcome: &str) -> usize {
+    let outcome = format!("outcome=\"{outcome}\"");
+    front.render.part.log().lines().filter(|line| line.contains(&outcome)).count()
 }
 
 /// Every server is another one than before.
