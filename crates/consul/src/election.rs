@@ -108,11 +108,19 @@ pub fn elect(claims: &[&Instance], followed: Option<Epoch>) -> Election {
 /// never moves, but the agent that keeps its row may come back as another node.
 #[must_use]
 pub fn present(rows: &[Instance]) -> Vec<usize> {
-    let newer = |row: &Instance, other: &Instance| {
-        let same = row.pod_uid().is_some() && row.pod_uid() == other.pod_uid() && row.id == other.id;
-        same && row.node != other.node && (other.written, &other.node) > (row.written, &row.node)
-    };
-    (0..rows.len()).filter(|&n| !rows.iter().any(|other| newer(&rows[n], other))).collect()
+    let mut latest: BTreeMap<_, (u64, &str)> = BTreeMap::new();
+    for row in rows {
+        if let Some(pod) = pod(row) {
+            let written = latest.entry(pod).or_default();
+            *written = (*written).max((row.written, &row.node));
+        }
+    }
+    let is_ghost = |row: &Instance| pod(row).is_some_and(|pod| latest[&pod].1 != row.node);
+    (0..rows.len()).filter(|&n| !is_ghost(&rows[n])).collect()
+}
+
+fn pod(row: &Instance) -> Option<(&str, &str)> {
+    Some((row.pod_uid()?, &row.id))
 }
 
 #[cfg(test)]
