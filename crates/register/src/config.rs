@@ -133,6 +133,12 @@ impl ServiceConfig {
             }
             own.map(|own| format!("{name}-{own}"))
         });
+        // An agent takes such an entry, and does not find it again by its name.
+        for (key, text) in std::iter::once(("", &name)).chain(id.as_ref().map(|id| ("id", id))) {
+            if text.contains(char::is_control) {
+                section.mistake(key, format!("{text:?} has control characters"), mistakes);
+            }
+        }
         let address = address::read(&mut section, env, mistakes);
         let meta = facts(&mut section, env, mistakes);
         let ttl = at_least("ttl", TTL, LEAST_TTL, &mut section, mistakes);

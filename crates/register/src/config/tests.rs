@@ -81,6 +81,17 @@ fn the_printed_configuration_holds_no_secret_and_can_be_read_again() {
 }
 
 #[test]
+fn a_name_that_an_agent_would_not_find_again_is_refused() {
+    for (service, wanted) in [
+        (r#"service "re\tdis" { id = "x" probe "redis" {} }"#, r#""re\tdis" has control characters"#),
+        (r#"service "redis" { id = "a\nb" probe "redis" {} }"#, r#"id: "a\nb" has control characters"#),
+    ] {
+        let mistakes = load(service, &[]).unwrap_err();
+        assert!(mistakes.contains(wanted), "{wanted}\n---\n{mistakes}");
+    }
+}
+
+#[test]
 fn a_service_chooses_its_words_and_how_many_may_write() {
     let config = load(
         r#"
