@@ -238,7 +238,16 @@ impl Mate {
         let mut recipe = Recipe::new(&format!("haproxy-{}", self.name), "haproxy", &self.home, arguments);
         recipe.environment = self.environment();
         self.part = Some(recipe.start()?);
-        until("HAProxy to answer", PATIENCE, async || self.pid().await).await.map(drop)
+        until("HAProxy to answer", PATIENCE, async || self.pid().await).await?;
+        if self.run != Run::Master {
+            return Ok(());
+        }
+        // Once its worker runs, the master replaces itself, and listens nowhere in between.
+        until("HAProxy's master to answer", PATIENCE, async || {
+            let said = talk(UnixStream::connect(&self.master).await?, "show proc").await?;
+            when(said.contains("worker"), || said.clone())
+        })
+        .await
     }
 
     /// The process that serves.
