@@ -161,6 +161,7 @@ mod tests {
     use super::*;
     use daemon::shutdown::{Shutdown, channel};
     use std::{fs, path::Path};
+    use tokio::signal::unix::{SignalKind, signal};
 
     /// A program that writes a line to `log` for each start and each SIGUSR1, and the ends of the channels.
     struct Story {
@@ -176,6 +177,9 @@ mod tests {
 
     impl Story {
         fn begin() -> Story {
+            // As the program does: a shell's background job begins with an ignored SIGINT, which its children would
+            // ignore too and cannot trap, but a signal that is listened for is theirs again.
+            drop(signal(SignalKind::interrupt()).unwrap());
             let (shutdown, leaving) = channel();
             let (files, heard) = watch::channel(Files::default());
             let (signals, receiver) = mpsc::channel(8);
@@ -248,15 +252,17 @@ mod tests {
 
     #[tokio::test]
     async fn told_to_end_while_it_is_started_again_it_is_not() {
-        let line = "trap 'echo asked >> $LOG' INT; trap 'exit 0' USR1; echo started >> $LOG; while :; do sleep 0.01; done";
+        let line =
+            "trap 'echo asked >> $LOG' INT; echo started >> $LOG; until test -e $LOG.go; do sleep 0.01; done";
         let mut story = Story::begin();
         let program = story.program(Told::ByRestart, line);
-        let supervisor = story.supervise(Program { kill_timeout: Duration::from_secs(1), ..program });
+        let supervisor = story.supervise(program);
         story.files(true, 1);
         story.says("started ").await;
         story.files(true, 2);
         story.says("started asked ").await;
         story.shutdown.tell();
+        fs::write(story.log.path().join("log.go"), "").unwrap();
         assert_eq!(supervisor.await.unwrap(), Exit::Done);
         story.says("started asked ").await;
     }
