@@ -32,6 +32,7 @@ mod killed;
 mod lies;
 mod login;
 mod many;
+mod metrics;
 mod moved;
 mod names;
 mod old_workers;

@@ -29,7 +29,7 @@ const DECIDING: [(&str, &[&str]); 7] = [
             "wire.rs",
         ],
     ),
-    ("daemon", &["html.rs", "view.rs"]),
+    ("daemon", &["html.rs", "metrics/format.rs", "view.rs"]),
     ("octets", &["lib.rs"]),
     (
         "gotemplate",

@@ -51,6 +51,11 @@ impl Http {
         self.send(self.client.get(url), limit).await
     }
 
+    /// GET with an `Accept` header.
+    pub async fn get_as(&self, url: &str, accept: &str, limit: Duration) -> Outcome<Answer> {
+        self.send(self.client.get(url).header("Accept", accept), limit).await
+    }
+
     /// PUT with a body.
     pub async fn put(&self, url: &str, body: String) -> Outcome<Answer> {
         self.send(self.client.put(url).body(body), Duration::from_secs(5)).await

@@ -2,7 +2,7 @@
 //!
 //! `part` runs a program and ends it; `ports` finds room for it; `wait` polls instead of sleeping. `consul`, `redis`,
 //! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path, `crew` the
-//! same with HAProxies in number, each run in a way of its own. `browser` looks at their pages. `issuer` makes
+//! same with HAProxies in number, each run in a way of its own. `browser` looks at their pages, `exposition` reads their metrics. `issuer` makes
 //! their keys and certificates. `scripted` and `replay` are a Consul that says what it is told. `fault` breaks it; `writer` and `watchers` see that from the outside, and `sightings` remembers who was master when, for
 //! each of them. `arguments`, `say` and `results` are the manners of the two programs, demo and bench.
 
@@ -13,6 +13,7 @@ mod clock;
 pub mod consul;
 mod crew;
 pub mod equivalence;
+pub mod exposition;
 mod fault;
 mod flips;
 mod front;

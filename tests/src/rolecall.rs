@@ -73,6 +73,12 @@ impl Rolecall {
         Ok((answer.status, answer.text))
     }
 
+    /// The `/metrics` page, in the format that this `Accept` header asks for.
+    pub async fn metrics(&self, accept: &str) -> Outcome<String> {
+        let url = format!("http://{}/metrics", self.address());
+        Ok(self.http.get_as(&url, accept, Duration::from_secs(2)).await?.text)
+    }
+
     /// The `/status` page.
     pub async fn status(&self) -> Outcome<Value> {
         let url = format!("http://{}/status", self.address());

@@ -12,12 +12,12 @@ mod orders;
 pub use ask::{AskError, Caller};
 pub use orders::{Order, Orders, Reply, Taker};
 
-use crate::{metrics, ready::Ready, shutdown::Leaving};
+use crate::{metrics::Format, ready::Ready, shutdown::Leaving};
 use http_body_util::{Either, Full};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Bytes},
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+    header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -72,7 +72,7 @@ pub enum AdminError {
 pub struct Pages {
     /// For `/readyz`.
     pub ready: Ready,
-    /// For `/metrics`: OpenMetrics text, as [`metrics::text`] makes it.
+    /// For `/metrics`: OpenMetrics text, as [`crate::metrics::text`] makes it.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// For `/status`.
     pub status: Arc<dyn Fn() -> serde_json::Value + Send + Sync>,
@@ -184,7 +184,7 @@ where
         (&Method::POST | &Method::PUT, Some(taker)) => site.pages.orders.give(request, peer, taker).await,
         (_, Some(_)) => not_so("POST, PUT"),
         (&Method::GET, None) if path == "/events" => return events(site),
-        (&Method::GET | &Method::HEAD, None) => show(path, site),
+        (&Method::GET | &Method::HEAD, None) => show(path, request.headers(), site),
         _ => not_so("GET, HEAD"),
     };
     answer.map(Either::Left)
@@ -207,7 +207,7 @@ fn events(site: &Site) -> Answer {
     answer
 }
 
-fn show(path: &str, site: &Site) -> Response<Full<Bytes>> {
+fn show(path: &str, headers: &HeaderMap, site: &Site) -> Response<Full<Bytes>> {
     let pages = &site.pages;
     match path {
         "/" => {
@@ -221,7 +221,11 @@ fn show(path: &str, site: &Site) -> Response<Full<Bytes>> {
             awaited if awaited.is_empty() => page(StatusCode::OK, TEXT, "ok\n".into()),
             awaited => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, awaited.join("\n") + "\n"),
         },
-        "/metrics" => page(StatusCode::OK, metrics::CONTENT_TYPE, (pages.metrics)()),
+        "/metrics" => {
+            let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+            let format = Format::accepted(accept);
+            page(StatusCode::OK, format.content_type(), format.of((pages.metrics)()))
+        }
         "/status" => page(StatusCode::OK, "application/json", format!("{:#}\n", (pages.status)())),
         _ => page(StatusCode::NOT_FOUND, TEXT, "pages: / /healthz /readyz /metrics /status\n".into()),
     }
@@ -262,7 +266,11 @@ mod tests {
     async fn ask(address: SocketAddr, request: &str) -> String {
         let (request, body) = request.split_once('|').unwrap_or((request, ""));
         let length = body.len();
-        let text = format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
+        exchange(address, &format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}"))
+            .await
+    }
+
+    async fn exchange(address: SocketAddr, text: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -280,7 +288,7 @@ mod tests {
             ("GET /healthz?verbose", "200", "content-length: 3", "ok\n"),
             ("HEAD /healthz", "200", "content-length: 3", ""),
             ("GET /readyz", "503", "content-type: text/plain", "consul\nredis\n"),
-            ("GET /metrics", "200", "content-type: application/openmetrics-text", "# EOF\n"),
+            ("GET /metrics", "200", "content-type: text/plain; version=0.0.4", ""),
             ("GET /status", "200", "content-type: application/json", "{\n  \"program\": \"test\"\n}\n"),
             ("HEAD /", "200", "content-security-policy: default-src 'none'; style-src 'sha256-", ""),
             ("GET /x", "404", "connection: close", "pages: / /healthz /readyz /metrics /status\n"),
@@ -297,6 +305,10 @@ mod tests {
             assert!(head.contains(header), "{request}: {head}");
             assert_eq!(found, body, "{request}");
         }
+        let openmetrics = "GET /metrics HTTP/1.1\r\nhost: x\r\naccept: application/openmetrics-text\r\n\r\n";
+        let openmetrics = exchange(address, openmetrics).await;
+        assert!(openmetrics.contains("content-type: application/openmetrics-text"), "{openmetrics}");
+        assert!(openmetrics.ends_with("\r\n\r\n# EOF\n"), "{openmetrics}");
         let front = ask(address, "GET /").await;
         assert!(front.contains("content-type: text/html; charset=utf-8\r\n"), "{front}");
         assert!(front.contains("\n<h1>\"test\"</h1>\n"), "{front}");

@@ -1,5 +1,9 @@
 //! What the process counts, for Prometheus: the build, and itself as Linux sees it.
 
+mod format;
+
+pub use format::Format;
+
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
@@ -7,9 +11,6 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use std::{fmt, fs};
-
-/// The type of what [`text`] returns: OpenMetrics, which Prometheus reads since 2.5.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// A tick of `/proc/self/stat`: 1/100 s in Linux's interface to programs, whatever the kernel's own rate.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -136,12 +136,6 @@ impl Collector for Boards {
         let drift =
             ("catalog_drift", "1 if the catalog has shown something else than the agent for over 2 s");
         self.each(out, Gauge, drift, |board| flag(board.drift.borrow().lasts(now)))?;
-        let since =
-            ("catalog_drift_seconds", "For how long the catalog has shown something else than the agent");
-        self.each(out, Gauge, since, |board| {
-            let since = board.drift.borrow().since;
-            Some(since.map_or(0.0, |(since, _)| (now - since).as_secs_f64()))
-        })?;
         let lag = (
             "catalog_lag_seconds",
             "For how long the catalog has shown something else than the agent; 0 if it does not",
@@ -185,7 +179,6 @@ mod tests {
             "rolecall_register_fencings_total{service=\"redis\",id=\"redis-0\",reason=\"epoch\"} 0",
             "rolecall_register_fencings_total{service=\"redis\",id=\"redis-0\",reason=\"promotion\"} 0",
             "rolecall_register_catalog_drift{service=\"redis\",id=\"redis-0\"} 0",
-            "rolecall_register_catalog_drift_seconds{service=\"redis\",id=\"redis-0\"} 0",
             "rolecall_register_last_ack_timestamp_seconds{service=\"redis\",id=\"redis-0\"} 5",
         ] {
             assert!(text.lines().any(|found| found.starts_with(line)), "{line}\n---\n{text}");

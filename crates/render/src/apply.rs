@@ -226,16 +226,16 @@ impl Target {
         if placed == Placed::InUse {
             return Ok(Done::Unchanged);
         }
-        let ran = match &self.command {
-            Some(command) => command.run().await,
-            None => Ok(()),
+        let (ran, applied) = match &self.command {
+            Some(command) => (command.run().await, Some(unix_millis())),
+            None => (Ok(()), marks.renamed.or_else(|| Some(unix_millis()))),
         };
         match &self.folder {
             Some(folder) => folder.settle()?,
             None => self.destination.settle()?,
         }
         ran?;
-        marks.applied = Some(unix_millis());
+        marks.applied = applied;
         Ok(Done::Written)
     }
 }

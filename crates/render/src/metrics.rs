@@ -77,14 +77,14 @@ impl Metrics {
             metrics.blocked.clone(),
         );
         registry.register_with_unit(
-            "template_last",
+            "template_last_timestamp",
             "Unix time of what a template did last: evaluated, changed",
             Unit::Seconds,
             metrics.moments.clone(),
         );
         registry.register_with_unit(
             "apply",
-            "Time by step: own (Consul's answer to renamed file, without the check), check, steer, reload",
+            "Time by step: own (Consul's answer to renamed file, without the check), check, steer, reload, command",
             Unit::Seconds,
             metrics.seconds.clone(),
         );
@@ -96,11 +96,12 @@ impl Metrics {
         self.moment(destination, "changed");
         self.changes.get_or_create(&labels(destination, haproxy, "outcome", outcome)).inc();
         let step = |from: Option<f64>, to: Option<f64>| Some(to? - from?);
+        let follow = if outcome == "reloaded" { "reload" } else { "command" };
         for (name, millis) in [
             ("own", marks.own_part()),
             ("check", step(marks.staged, marks.checked)),
             ("steer", step(marks.rendered, marks.steered)),
-            ("reload", step(marks.renamed, marks.applied)),
+            (follow, step(marks.renamed, marks.applied).filter(|millis| *millis > 0.0)),
         ] {
             // What was steered was in use before its file was in place.
             if let Some(millis) = millis.filter(|millis| *millis >= 0.0) {

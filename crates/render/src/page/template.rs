@@ -115,18 +115,18 @@ fn outcome(outcome: &str) -> Html {
 }
 
 fn steps(change: &Value) -> String {
-    let steps = [
-        ("orders", "rendered_ms", "steered_ms"),
-        ("check", "staged_ms", "checked_ms"),
-        ("reload", "renamed_ms", "applied_ms"),
-    ];
     // What is in use by orders is checked after.
     let check = if change["outcome"] == "steered" { "then check" } else { "check" };
+    let follow = if change["outcome"] == "reloaded" { "reload" } else { "command" };
+    let steps = [
+        ("orders", "rendered_ms", "steered_ms"),
+        (check, "staged_ms", "checked_ms"),
+        (follow, "renamed_ms", "applied_ms"),
+    ];
     let mut words: Vec<String> = steps
         .into_iter()
-        // What was steered was in use before its file was in place.
-        .filter_map(|(name, from, to)| between(change, from, to).filter(|ms| *ms >= 0.0).map(|ms| (name, ms)))
-        .map(|(name, millis)| (if name == "check" { check } else { name }, millis))
+        // What was steered was in use before its file was in place; what nobody is told of, with it.
+        .filter_map(|(name, from, to)| between(change, from, to).filter(|ms| *ms > 0.0).map(|ms| (name, ms)))
         .map(|(name, millis)| format!("{name} {}", took(millis)))
         .collect();
     if let Some(cut @ 1..) = change["sessions_cut"].as_u64() {
