@@ -3,7 +3,7 @@
 
 use std::{env, path::Path};
 
-use tests::{Browser, Front, Outcome, Port, Screen, Shape, Special, Stack};
+use tests::{Browser, Crew, Front, Outcome, Port, Run, Screen, Shape, Special, Stack};
 
 /// The texts of all rows of tables.
 const ROWS: &str = "[...document.querySelectorAll('tr')].map(row => [...row.cells].map(cell => cell.textContent).join(' | '))";
@@ -150,4 +150,62 @@ async fn a_page_that_is_cut_off_says_so_and_comes_back() -> Outcome {
     browser.shows("what was last known", &row(&["web", "m"])).await?;
     front.render.part.restart()?;
     browser.shows("that it is live again", live).await
+}
+
+const NOBODY: [u16; 3] = [61_061, 61_063, 61_065];
+
+/// Whether the titles of the HAProxies say so, each with its state.
+fn titles(wanted: [&str; 2]) -> String {
+    let wanted = serde_json::Value::from(wanted.to_vec());
+    format!(
+        "JSON.stringify([...document.querySelectorAll('h3')].map(title => title.textContent).filter(title => \
+         title.startsWith('HAProxy'))) === JSON.stringify({wanted})"
+    )
+}
+
+/// Whether what stands below an HAProxy's title, up to the next title, says so.
+fn below(name: &str, what: &str) -> String {
+    format!(
+        "(() => {{
+    let [at, text] = [[...document.querySelectorAll('h3')].find(title => title.textContent.startsWith('HAProxy {name} ')), ''];
+    while ((at = at?.nextElementSibling) && at.tagName !== 'H3') text += at.textContent;
+    return text.includes('{what}');
+}})()"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_two_haproxies_is_shown_as_it_is() -> Outcome {
+    let mut crew = Crew::start(NOBODY[0], &[(Run::Master, ""), (Run::Tcp, "reload = \"always\"")]).await?;
+    let mut browser = Browser::open(&url(&crew.render), Screen::DESK).await?;
+    crew.say(&[("n", NOBODY[1])], "");
+    browser.shows("how the first followed", &row(&["by orders in a", " ms", "orders "])).await?;
+    browser.shows("how the second followed", &row(&["by a reload in b", " ms", "reload "])).await?;
+    browser.shows("both states", &titles(["HAProxy a applied", "HAProxy b applied"])).await?;
+    browser.shows("what the first did", &below("a", "by orders 1 reloads 0 ")).await?;
+    browser.shows("what the second did", &below("b", "by orders 0 reloads 1 ")).await?;
+    let same =
+        format!("{ROWS}.filter(row => {}).length === 2", after(&["out/n", &NOBODY[1].to_string(), "same"]));
+    browser.shows("what both run", &same).await?;
+    picture(&mut browser, "two").await?;
+
+    // One is gone, before there is anything to tell it.
+    crew.mates[1].part.as_mut().expect("it runs").kill()?;
+    browser.shows("that it is gone", &below("b", "does not run")).await?;
+    crew.say(&[("m", NOBODY[2])], "");
+    browser.shows("the states", &titles(["HAProxy a applied", "HAProxy b pending"])).await?;
+    let blocks = "document.querySelector('section').innerText.includes('b: written; HAProxy does not run')";
+    browser.shows("what blocks", blocks).await?;
+    browser.shows("how the first followed", &below("a", "by orders 2 reloads 0 ")).await?;
+    picture(&mut browser, "two-one-gone").await?;
+    browser.look_with(Screen::PHONE).await?;
+    browser.shows("that all fits", FITS).await?;
+    picture(&mut browser, "two-phone").await?;
+    browser.look_with(Screen { width: 320, ..Screen::PHONE }).await?;
+    browser.shows("that all fits", FITS).await?;
+
+    crew.mates[1].start().await?;
+    browser.shows("both states", &titles(["HAProxy a applied", "HAProxy b applied"])).await?;
+    assert_eq!(browser.complaints(), [""; 0]);
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -10,6 +11,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinHandle,
+    time::timeout,
 };
 
 use crate::Outcome;
@@ -17,7 +19,7 @@ use crate::Outcome;
 /// What the server answers to every request.
 #[derive(Debug, Clone)]
 pub enum Scene {
-    /// A whole answer with this index; a request that already waits on the index is held open.
+    /// A whole answer with this index; a request that already waits on the index is held open for as long as it asks.
     Good {
         /// `X-Consul-Index`.
         index: u64,
@@ -103,11 +105,12 @@ async fn answer(
     heard.lock().unwrap_or_else(PoisonError::into_inner).push_str(&request);
     let line = request.lines().next().unwrap_or_default();
     let path = line.split(['?', ' ']).nth(1).unwrap_or_default().trim_start_matches("/v1/");
+    let mut over = false;
     loop {
         let scene = scenes.borrow_and_update().clone();
         let text = match scene {
             Scene::Good { index, .. } | Scene::Changing { index, .. }
-                if line.contains(&format!("index={index} ")) =>
+                if !over && line.contains(&format!("index={index} ")) =>
             {
                 None
             }
@@ -121,8 +124,21 @@ async fn answer(
             stream.write_all(text.as_bytes()).await?;
             return Ok(stream.shutdown().await?);
         }
-        scenes.changed().await?;
+        match timeout(asked_wait(line), scenes.changed()).await {
+            Ok(changed) => changed?,
+            Err(_) => over = true,
+        }
     }
+}
+
+/// How long a request may be held open: `wait=10s` or `wait=250ms`, for ever where it does not say.
+fn asked_wait(line: &str) -> Duration {
+    let said = line.split(['?', '&', ' ']).find_map(|part| part.strip_prefix("wait="));
+    let millis = said.and_then(|said| match said.strip_suffix("ms") {
+        Some(millis) => millis.parse().ok(),
+        None => said.strip_suffix('s')?.parse::<u64>().ok().map(|seconds| seconds * 1000),
+    });
+    millis.map_or(Duration::MAX, Duration::from_millis)
 }
 
 fn whole(index: u64, body: &str) -> String {

@@ -29,8 +29,8 @@ fn people_see_roles_servers_and_changes() {
         "web: no instance",
         "/run/haproxy.cfg applied from a.hbs",
         "by orders 2 reloads 1",
-        "HAProxy blue applied version 2.6.12 worker 42",
-        "HAProxy green applied version 3.2.26 worker 43 reloads seen 0 old workers 1 leaving servers 3",
+        "HAProxy blue applied by orders 2 reloads 1 failed reloads 0 version 2.6.12 worker 42",
+        "HAProxy green applied by orders 0 reloads 0 failed reloads 0 version 3.2.26 worker 43 reloads seen 0 old workers 1 leaving servers 3",
         "out/b 10.0.0.2:6379 10.0.0.9:6379 weight 5 maint differs",
         "out/a 10.0.0.1:6379 10.0.0.1:6379 same",
         "out/c not there 10.0.0.3:6379 maint leaving",
@@ -132,7 +132,9 @@ fn haproxies_are_shown_as_they_come() {
     assert!(words.contains("times evaluated 9 HAProxy version 2.6.12"), "{words}");
     assert!(words.contains("/run/haproxy.cfg ran otherwise than the file says: b runs"), "{words}");
     status["templates"][0]["haproxies"][0]["processes"] = json!({"running": false, "servers": []});
-    assert!(!page(&status).contains("HAProxy runs"));
+    let page_of_none = page(&status);
+    assert!(!page_of_none.contains("HAProxy runs"), "{page_of_none}");
+    assert!(read(&page_of_none).contains("times evaluated 9 HAProxy does not run"), "{page_of_none}");
     status["templates"][0]["haproxies"] = json!([]);
     assert!(!page(&status).contains("<h3>HAProxy"));
     assert!(read(&page(&Value::Null)).contains("not ready"));

@@ -28,7 +28,7 @@ pub(super) fn blocks(haproxy: &Value) -> Vec<String> {
     }
 }
 
-/// All about it; of one that does not run and has no name, nothing.
+/// All about it.
 pub(super) fn haproxy(haproxy: &Value) -> Html {
     let (name, runs) = (said(&haproxy["name"]), &haproxy["processes"]);
     let title = match name {
@@ -39,8 +39,13 @@ pub(super) fn haproxy(haproxy: &Value) -> Html {
             [text("HAProxy "), worded("span", "code", name), text(" "), state(said(&haproxy["state"]))],
         ),
     };
+    // Alone, it did what the template's counts say.
+    let did = [("by orders", "steers"), ("reloads", "reloads"), ("failed reloads", "reload_failures")];
+    let did =
+        did.into_iter().filter(|_| !name.is_empty()).map(|(name, key)| (name, haproxy[key].to_string()));
     if runs["running"] != true {
-        return if name.is_empty() { Html::default() } else { title };
+        let gone = element("p", "", [worded("span", "warn", "does not run")]);
+        return [title, facts(did), gone].into_iter().collect();
     }
     let number = |key: &str| runs[key].as_u64().map(|number| number.to_string()).unwrap_or_default();
     let about = [
@@ -54,7 +59,7 @@ pub(super) fn haproxy(haproxy: &Value) -> Html {
         (Some("applied"), _) | (_, None) => Html::default(),
         (_, Some(at)) => worded("p", "faint", format!("compared at {}", moment(at))),
     };
-    [title, facts(about), servers(runs), as_of].into_iter().collect()
+    [title, facts(did.chain(about)), servers(runs), as_of].into_iter().collect()
 }
 
 fn servers(runs: &Value) -> Html {
