@@ -94,7 +94,9 @@ impl RedisProbe {
             async { tokio::join!(answer(&mut connection), replication(&mut one), run_id(&mut two), hears) };
         let (value, replication, run_id, ()) =
             timeout(self.limit, all).await.map_err(|_| self.silent(self.limit))?;
-        let value = value.map_err(|error| self.refused(explain(&error)))?;
+        let refused = |error| self.refused(explain(&error));
+        let (value, replication, run_id) =
+            (value.map_err(refused)?, replication.map_err(refused)?, run_id.map_err(refused)?);
         let (role, word, link) = self.read(&value)?;
         let told = Told { at: Instant::now(), of: (role, link), replication };
         let life = Life { run_id, connection: self.connections };
@@ -123,8 +125,8 @@ impl RedisProbe {
         };
         let (role, word, link) = self.read(&value)?;
         let telling = timeout(self.limit.saturating_sub(began.elapsed()), open.hear((role, link))).await;
-        telling.map_err(|_| self.silent(self.limit))?;
-        Ok(Ok(self.keep(open, word)))
+        let told = telling.map_err(|_| self.silent(self.limit))?;
+        Ok(told.map(|()| self.keep(open, word)))
     }
 
     /// What an answer to `ROLE` says.
@@ -180,13 +182,14 @@ impl RedisProbe {
 
 impl Open {
     /// Hears what `INFO replication` says: asked again after a second, and at once when the role or the link changed. When
-    /// it is denied, only then.
-    async fn hear(&mut self, of: (Role, Option<LinkState>)) {
+    /// it is denied, only then. Fails when the connection ends meanwhile, as it does when the role just changed.
+    async fn hear(&mut self, of: (Role, Option<LinkState>)) -> Result<(), RedisError> {
         let stale = self.told.replication.is_some() && self.told.at.elapsed() >= INFO_AGAIN;
         if self.told.of != of || stale {
-            let replication = replication(&mut self.connection).await;
+            let replication = replication(&mut self.connection).await?;
             self.told = Told { at: Instant::now(), of, replication };
         }
+        Ok(())
     }
 }
 
@@ -225,15 +228,21 @@ async fn answer(connection: &mut MultiplexedConnection) -> Result<Value, RedisEr
 }
 
 /// What `INFO replication` says; `None` when it is denied.
-async fn replication(connection: &mut MultiplexedConnection) -> Option<Replication> {
-    let info: String = cmd("INFO").arg("replication").query_async(connection).await.ok()?;
-    Some(Replication::read(&info))
+async fn replication(connection: &mut MultiplexedConnection) -> Result<Option<Replication>, RedisError> {
+    Ok(info(connection, "replication").await?.map(|info| Replication::read(&info)))
 }
 
 /// The run id from `INFO server`; `None` when it is denied, as for a user that may only ask `ROLE`.
-async fn run_id(connection: &mut MultiplexedConnection) -> Option<String> {
-    let info: String = cmd("INFO").arg("server").query_async(connection).await.ok()?;
-    named_run(&info)
+async fn run_id(connection: &mut MultiplexedConnection) -> Result<Option<String>, RedisError> {
+    Ok(info(connection, "server").await?.and_then(|info| named_run(&info)))
+}
+
+async fn info(connection: &mut MultiplexedConnection, section: &str) -> Result<Option<String>, RedisError> {
+    match cmd("INFO").arg(section).query_async(connection).await {
+        // Nothing was denied: what was seen before belongs to a time that is over.
+        Err(error) if error.is_connection_dropped() => Err(error),
+        said => Ok(said.ok()),
+    }
 }
 
 /// Dragonfly tells none.
@@ -291,75 +300,4 @@ impl std::fmt::Debug for Open {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_first_word_of_a_role_counts() {
-        for (bytes, seen) in [
-            // Redis, Valkey and KeyDB; then Dragonfly, which tells a master's replicas by address, port and state.
-            ("*3\r\n$6\r\nmaster\r\n:79\r\n*0\r\n", Ok(Role::Master)),
-            (
-                "*2\r\n$6\r\nmaster\r\n*1\r\n*3\r\n$9\r\n127.0.0.1\r\n$4\r\n7002\r\n$11\r\nstable_sync\r\n",
-                Ok(Role::Master),
-            ),
-            ("*2\r\n$6\r\nmaster\r\n*0\r\n", Ok(Role::Master)),
-            ("*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$7\r\nconnect\r\n:-1\r\n", Ok(Role::Replica)),
-            (
-                "*4\r\n$7\r\nreplica\r\n$9\r\n127.0.0.1\r\n$4\r\n7001\r\n$9\r\nfull_sync\r\n",
-                Ok(Role::Replica),
-            ),
-            ("*1\r\n+replica\r\n", Ok(Role::Replica)),
-            // KeyDB with one peer, and with two.
-            (
-                "*5\r\n$14\r\nactive-replica\r\n$2\r\nh1\r\n:6379\r\n$9\r\nconnected\r\n:5\r\n",
-                Ok(Role::Master),
-            ),
-            (
-                "*2\r\n*5\r\n$14\r\nactive-replica\r\n$2\r\nh1\r\n:6379\r\n$9\r\nconnected\r\n:5\r\n\
-                 *5\r\n$14\r\nactive-replica\r\n$2\r\nh2\r\n:6379\r\n$7\r\nconnect\r\n:-1\r\n",
-                Ok(Role::Master),
-            ),
-            ("*2\r\n$8\r\nsentinel\r\n*1\r\n$8\r\nmymaster\r\n", Err(Strange::Sentinel)),
-        ] {
-            let read = role(&redis::parse_redis_value(bytes.as_bytes()).unwrap());
-            assert_eq!(read.map(|(role, _)| role), seen, "{bytes:?}");
-        }
-        for bytes in ["+OK\r\n", "*0\r\n", "*1\r\n:1\r\n", "*1\r\n*0\r\n"] {
-            assert!(matches!(
-                role(&redis::parse_redis_value(bytes.as_bytes()).unwrap()),
-                Err(Strange::Other(_))
-            ));
-        }
-    }
-
-    #[test]
-    fn a_replica_tells_its_link() {
-        for (bytes, seen) in [
-            (
-                "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$7\r\nconnect\r\n:-1\r\n",
-                Some(LinkState::Down),
-            ),
-            (
-                "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$9\r\nconnected\r\n:79\r\n",
-                Some(LinkState::Up),
-            ),
-            ("*4\r\n$7\r\nreplica\r\n$1\r\nh\r\n$4\r\n7001\r\n$9\r\nfull_sync\r\n", Some(LinkState::Sync)),
-            ("*3\r\n$6\r\nmaster\r\n:79\r\n*0\r\n", None),
-            ("*1\r\n+replica\r\n", None),
-            ("+OK\r\n", None),
-        ] {
-            assert_eq!(link(&redis::parse_redis_value(bytes.as_bytes()).unwrap()), seen, "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn a_server_may_tell_its_run_or_not() {
-        let redis =
-            "# Server\r\nredis_version:7.2.5\r\nserver_name:valkey\r\nrun_id:5f0c\r\ntcp_port:6379\r\n";
-        let dragonfly = "# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.27\r\ntcp_port:6379\r\n";
-        for (info, run_id) in [(redis, Some("5f0c")), (dragonfly, None), ("run_id:\r\n", None), ("", None)] {
-            assert_eq!(named_run(info).as_deref(), run_id, "{info}");
-        }
-    }
-}
+mod tests;
