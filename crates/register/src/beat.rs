@@ -50,9 +50,11 @@ pub async fn keep_beating(
             (Desired::Absent, _) => return,
             (Desired::Present(entry, output), Some(status)) => {
                 // A new registration may have brought an older status along, and an agent that was just heard
-                // again is told at once.
-                let news = Some((status, is.registrations, matches!(is.known, Known::Held(..))));
-                if told != news || Instant::now() >= due {
+                // again is told at once; good news once it is known what the agent holds, not twice.
+                let held = matches!(is.known, Known::Held(..));
+                let news = Some((status, is.registrations, held));
+                let tells = told != news && (held || status != Status::Passing);
+                if tells || Instant::now() >= due {
                     let done = agent.beat(&entry.check.id, status, output).await;
                     told = news;
                     beats.send_modify(|beats| beats.noted(&entry.id, status, &done));
@@ -183,6 +185,31 @@ mod tests {
         assert_eq!(stage.beaten().await, [], "a replica's entry does not pass for a master");
         stage.registered(&master);
         assert_eq!(stage.beaten().await, [Passing]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registration_is_followed_by_one_heartbeat() {
+        use Status::{Critical, Passing};
+        let stage = start();
+        let (want, down) =
+            (desired(&me(), &seen(Role::Replica)), desired(&me(), &failed(seen(Role::Replica))));
+        stage.registered(&want);
+        stage.desired.send_replace(want.clone());
+        assert_eq!(stage.beaten().await, [Passing]);
+        let just_registered = |actual: &mut Actual| {
+            actual.known = Known::Unknown;
+            actual.registrations += 1;
+        };
+        stage.actual.send_modify(just_registered);
+        assert_eq!(stage.beaten().await, [], "good news waits until it is known what the agent holds");
+        stage.actual.send_modify(|actual| actual.known = held(&entry(&want)));
+        assert_eq!(stage.beaten().await, [Passing]);
+        stage.actual.send_modify(just_registered);
+        stage.desired.send_replace(down);
+        assert_eq!(stage.beaten().await, [Critical], "bad news waits for nothing");
+        stage.desired.send_replace(want);
+        sleep(EVERY).await;
+        assert_eq!(stage.beaten().await, [], "and stands until then");
     }
 
     #[tokio::test(start_paused = true)]

@@ -62,7 +62,11 @@ pub async fn keep_entry(
                 first(news.heard(), sleep_until(until)).await;
                 Ok(())
             }
-            EntryStep::Read => keeper.read().await,
+            // What is wanted now goes first; the agent is read after that.
+            EntryStep::Read => tokio::select! {
+                Ok(()) = news.heard() => Ok(()),
+                done = keeper.read() => done,
+            },
             EntryStep::Register => match &want {
                 Desired::Present(entry, _) => keeper.register(entry, &known).await,
                 _ => Ok(()),
@@ -346,6 +350,20 @@ mod tests {
         assert!(back.elapsed() <= Duration::from_secs(5));
         assert_eq!(stage.agent.registered(), [entry(&want(Role::Replica))]);
         assert_eq!(stage.actual.borrow().error, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_do_not_wait_until_the_agent_was_read() {
+        let stage = start(&Memory::default());
+        let slow = Duration::from_secs(3);
+        stage.agent.slow(slow);
+        stage.desired.send_replace(want(Role::Replica));
+        sleep(slow + Duration::from_secs(1)).await;
+        assert_eq!(stage.agent.registrations(), 1, "it is being read by now");
+        stage.desired.send_replace(want(Role::Master));
+        sleep(slow).await;
+        tokio::task::yield_now().await;
+        assert_eq!(stage.agent.registrations(), 2, "written at once");
     }
 
     #[tokio::test(start_paused = true)]
