@@ -13,6 +13,8 @@ use tokio::{
 const LIMIT: Duration = Duration::from_millis(500);
 /// Until one that refused is asked again within that time.
 const SOON: Duration = Duration::from_millis(50);
+/// How long the question waits where no crown depends on it: the news that there is a master go to Consul first.
+const LATER: Duration = Duration::from_millis(250);
 /// Until one that was out of reach is asked again, while an answer is wanted.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,7 @@ pub async fn recount<Asking: Future<Output = Result<Vec<Instance>, ClientError>>
             }
             continue;
         }
+        let _later = timeout(LATER, belief.wait_for(|belief| !belief.is_crowned())).await.is_err();
         let asked = Instant::now();
         let answer = timeout(LIMIT, insist(&ask)).await.ok();
         let answered = answer.is_some();
@@ -75,13 +78,14 @@ async fn insist<Asking: Future<Output = Result<Vec<Instance>, ClientError>>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::role::tests::crowned;
     use std::sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     };
 
     /// Refuses so often, then answers; gives back when that counted as asked, after the start.
-    async fn counted(refusals: usize) -> (Duration, usize) {
+    async fn counted(belief: Belief, refusals: usize) -> (Duration, usize) {
         let tries = Arc::new(AtomicUsize::new(0));
         let ask = {
             let tries = Arc::clone(&tries);
@@ -95,7 +99,7 @@ mod tests {
                 std::future::ready(if refuses { Err(refused) } else { Ok(vec![]) })
             }
         };
-        let (_belief, believed) = watch::channel(Belief::new(false));
+        let (_belief, believed) = watch::channel(belief);
         let (count, mut seen) = watch::channel(Count::default());
         let start = Instant::now();
         tokio::spawn(async move { recount(ask, believed, &count).await });
@@ -105,9 +109,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_refuses_at_once_has_not_been_asked() {
-        assert_eq!(counted(0).await, (Duration::ZERO, 1));
-        assert_eq!(counted(2).await, (2 * SOON, 3), "it is asked again, and that answer counts");
-        let (after, tries) = counted(usize::MAX).await;
+        let new = || Belief::new(true);
+        assert_eq!(counted(new(), 0).await, (Duration::ZERO, 1));
+        assert_eq!(counted(new(), 2).await, (2 * SOON, 3), "it is asked again, and that answer counts");
+        let (after, tries) = counted(new(), usize::MAX).await;
         assert!(after >= LIMIT && tries > 5, "no crown waits for ever: {after:?}, {tries} tries");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_crown_waits_for_it_the_question_comes_later() {
+        assert_eq!(counted(crowned(), 0).await, (LATER, 1));
+        let (believed, belief) = watch::channel(crowned());
+        let (count, mut seen) = watch::channel(Count::default());
+        let start = Instant::now();
+        tokio::spawn(async move { recount(|| std::future::ready(Ok(vec![])), belief, &count).await });
+        sleep(LATER / 5).await;
+        believed.send_replace(Belief::new(true));
+        seen.wait_for(|count| count.asked.is_some()).await.unwrap();
+        assert_eq!(start.elapsed(), LATER / 5, "at once when the crown is gone");
     }
 }

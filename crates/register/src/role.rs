@@ -300,8 +300,7 @@ impl Belief {
             self.verdict(&ballot, held, waits.map(|(claim, _)| claim).filter(later), against);
         // Two Sentinels may not have heard yet what the third knows, or the catalog: a crown that is not worn and that nobody
         // promises is worth an answer, or silence, of each.
-        let worn = self.standing == Standing::Master && self.epoch.is_some();
-        let hasty = standing == Standing::Master && early && !worn && ballot.promoted.is_none();
+        let hasty = standing == Standing::Master && early && !self.is_crowned() && ballot.promoted.is_none();
         let standing = if hasty { Standing::Candidate } else { standing };
         let epoch = if standing == Standing::Master { best } else { self.epoch };
         let epoch = epoch.filter(|_| self.role == Some(Role::Master));
@@ -397,13 +396,21 @@ impl Belief {
         self.stint.max(self.fenced).filter(|_| self.sentinel && self.role == Some(Role::Master))
     }
 
-    /// Whether it takes itself for master and is not known to be: then Sentinels are asked often.
+    /// Whether it takes itself for master and is not known to be, or was chosen to become it and is none yet: then Sentinels
+    /// are asked often. All that they have to say of a promotion is known by the time it happens.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.sentinel
-            && self.role == Some(Role::Master)
-            && self.failure.is_none()
-            && (self.standing != Standing::Master || !self.settled)
+        let open = match self.role {
+            Some(Role::Master) => self.standing != Standing::Master || !self.settled,
+            _ => self.mine.is_some(),
+        };
+        self.sentinel && open && self.failure.is_none()
+    }
+
+    /// Whether it wears a crown.
+    #[must_use]
+    pub fn is_crowned(&self) -> bool {
+        self.standing == Standing::Master && self.epoch.is_some()
     }
 
     /// Whether enough is known to say something in Consul.
@@ -416,4 +423,4 @@ impl Belief {
 #[cfg(test)]
 mod model;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -108,6 +108,13 @@ impl Story {
     }
 }
 
+/// A master whom a majority names.
+pub(crate) fn crowned() -> Belief {
+    let mut story = Story::new();
+    story.seen(0, Master, "a").crowned(5, 3);
+    story.belief
+}
+
 #[test]
 fn a_master_is_crowned_by_a_majority() {
     let mut story = Story::new();
@@ -137,11 +144,13 @@ fn a_master_is_crowned_by_a_majority() {
 fn a_promoted_replica_is_crowned_by_the_sentinel_that_promotes_it() {
     let mut story = Story::new();
     story.seen(0, Replica, "a").says(1, "s1", OTHER, 3, None).is(Standing::Replica, None, "it follows");
+    assert!(!story.belief.is_open());
     story.says(100, "s1", OTHER, 3, Some((ME, 4))).is(
         Standing::Replica,
         None,
         "chosen, and not yet promoted",
     );
+    assert!(story.belief.is_open(), "the Sentinels are asked before it happens");
     story.seen(160, Master, "a").is(Standing::Master, Some(4), "at once, before a majority knows");
     assert!(story.belief.is_settled());
     story.silent(200).is(Standing::Master, Some(4), "also when that Sentinel dies");
@@ -308,6 +317,12 @@ fn an_order_without_votes_crowns_when_nobody_else_orders() {
         Some(4),
         "all were asked since, and none orders",
     );
+
+    let mut story = Story::new();
+    story.seen(0, Replica, "a").tells(100, "s1", OTHER, 3, Some(ordered(ME, 4)));
+    story.tells(102, "s1", OTHER, 3, Some(ordered(ME, 4))).says(103, "s2", OTHER, 3, None);
+    story.says(103, "s3", OTHER, 3, None).is(Standing::Replica, None, "asked before it is promoted");
+    story.seen(160, Master, "a").is(Standing::Master, Some(4), "then it is one at once");
 
     let mut story = chosen(ordered(ME, 4));
     story.tells(165, "s1", OTHER, 3, Some(ordered(ME, 4))).says(166, "s3", OTHER, 3, None);
