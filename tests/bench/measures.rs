@@ -21,9 +21,17 @@ const NONE: fn(Fault) -> Option<f64> = |_| None;
 const ZERO: fn(Fault) -> Option<f64> = |_| Some(0.0);
 
 /// All of them, in the order of the table.
-pub const MEASURES: [Measure; 19] = [
+pub const MEASURES: [Measure; 22] = [
     measure("promoted_ms", "fault → ROLE of the new master flips", |r| r.promoted, NONE),
     measure("advertised_ms", "ROLE flips → Consul advertises it", advertised, |_| Some(30.0)),
+    measure(
+        "decided_ms",
+        "  until its register holds it for the master",
+        |r| r.steps.decided - r.promoted,
+        NONE,
+    ),
+    measure("accepted_ms", "  until the agent has done as asked", |r| r.steps.accepted - r.promoted, NONE),
+    measure("mute_ms", "before the flip Redis writes its own files", |r| r.mute, NONE),
     measure("withdrawn_ms", "fault → the old one is withdrawn", withdrawn, |fault| match fault {
         Fault::Kill => Some(20.0),
         Fault::Pause => Some(750.0),

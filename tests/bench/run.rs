@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::Value;
 use tests::{
-    Fault, LIMIT, Outcome, Stack, Tally, Trouble, Watcher, Writer, Writers, redis::Role, stack::SERVICE,
-    unix_ms, until, watch_masters, watch_role, when,
+    Fault, LIMIT, Outcome, Promotion, Stack, Tally, Trouble, Watcher, Writer, Writers, redis::Role,
+    stack::SERVICE, unix_ms, until, watch_masters, watch_role, when,
 };
 use tokio::time::Instant;
 
@@ -22,6 +22,8 @@ pub struct Eyes {
 struct Times {
     /// The fault happened.
     from: Instant,
+    /// The new master was promoted.
+    promotion: Promotion,
     /// The new master acknowledged its first write.
     written: Instant,
     /// The old one was brought back.
@@ -52,8 +54,12 @@ pub struct Run {
     pub masters: (u16, u16),
     /// The master at the end: another one when Sentinel failed over once more.
     pub survivor: u16,
-    /// `ROLE` of the new master said so for the first time, or up to 2 ms later.
+    /// From here on `ROLE` of the new master could say so: its own log, to the millisecond.
     pub promoted: f64,
+    /// How long before that it had been made one, and answered nobody while it wrote its configuration.
+    pub mute: f64,
+    /// What the `register` of the new master did about it.
+    pub steps: Steps,
     /// `ROLE` of the old master said replica.
     pub demoted: Option<f64>,
     /// Who was advertised when.
@@ -70,6 +76,15 @@ pub struct Run {
     pub both_say_master: f64,
     /// What render did meanwhile, as it tells in its `/status`.
     pub render: Value,
+}
+
+/// What the `register` of the new master did. Times are milliseconds after the fault.
+#[derive(Debug, Clone, Copy)]
+pub struct Steps {
+    /// It held the instance to be the master.
+    pub decided: f64,
+    /// Its Consul agent had accepted that, and had brought it to a server.
+    pub accepted: f64,
 }
 
 impl Run {
@@ -125,11 +140,14 @@ impl Eyes {
         // Some 0.8 s before a majority of the sentinels knows of it, so that the old one meets what misleads it most.
         let repaired = Instant::now();
         fault.repair(stack, old)?;
+        let steps = Steps::read(stack, new, unix_ms(from)).await?;
         let survivor = until("one master again", LIMIT, async || self.master(None)).await?;
         stack.calm(survivor, &self.writers.kept).await?;
-        let run = self
-            .sum(fault, (old, new, survivor), Times { from, written, repaired, to: Instant::now() })
-            .await?;
+        let promotion = Promotion::read(&stack.redis_at(new)?.part.log(), unix_ms(from));
+        let promotion =
+            promotion.ok_or_else(|| Trouble::new(format!("the log of {new} tells of no promotion")))?;
+        let times = Times { from, promotion, written, repaired, to: Instant::now() };
+        let run = self.sum(fault, (old, new, survivor), (times, steps)).await?;
         Ok(Run { render: changes(&stack.render.status().await?, run.at), ..run })
     }
 
@@ -158,16 +176,21 @@ impl Eyes {
         }
     }
 
-    async fn sum(&self, fault: Fault, (old, new, survivor): (u16, u16, u16), times: Times) -> Outcome<Run> {
-        let Times { from, written, repaired, to } = times;
+    async fn sum(
+        &self,
+        fault: Fault,
+        (old, new, survivor): (u16, u16, u16),
+        (times, steps): (Times, Steps),
+    ) -> Outcome<Run> {
+        let Times { from, promotion, written, repaired, to } = times;
         let after = |at: Instant| at.saturating_duration_since(from).as_secs_f64() * 1e3;
-        let became = |of: u16, role| {
-            let (_, watcher) = self.roles.iter().find(|(port, _)| *port == of)?;
-            watcher.seen.first(role, from).map(after)
-        };
-        let promoted =
-            became(new, Role::Master).ok_or_else(|| Trouble::new(format!("{new} was master already")))?;
-        let demoted = became(old, Role::Replica);
+        let promoted = promotion.answers - unix_ms(from);
+        let (_, role) = self
+            .roles
+            .iter()
+            .find(|(port, _)| *port == old)
+            .ok_or_else(|| Trouble::new(format!("{old} is not watched")))?;
+        let demoted = role.seen.first(Role::Replica, from).map(after);
         // One that is dead or stopped says nothing.
         let spoke = if matches!(fault, Fault::Kill | Fault::Pause) { after(repaired) } else { 0.0 };
         let changes = self.masters.seen.course(from).into_iter().map(|(at, who)| (after(at), who)).collect();
@@ -177,6 +200,8 @@ impl Eyes {
             masters: (old, new),
             survivor,
             promoted,
+            mute: promotion.answers - promotion.ordered,
+            steps,
             demoted,
             adverts: Adverts { changes, end: after(to) },
             written: after(written),
@@ -188,6 +213,23 @@ impl Eyes {
                 .map_or(0.0, |at| after(at) - after(written)),
             both_say_master: (demoted.unwrap_or(after(to)) - spoke.max(promoted)).max(0.0),
             render: Value::Null,
+        })
+    }
+}
+
+impl Steps {
+    /// As its `/status` tells, right after a fail-over that began then (Unix milliseconds).
+    async fn read(stack: &Stack, new: u16, since: f64) -> Outcome<Steps> {
+        let position = stack.redis.iter().position(|redis| redis.port() == new);
+        let register = position.and_then(|position| stack.registers.get(position));
+        let status = register.ok_or_else(|| Trouble::new("no register"))?.status().await?;
+        let service = &status["services"][0];
+        let history = service["history"].as_array().cloned().unwrap_or_default();
+        let crowned = history.iter().rfind(|change| change["role"] == "master");
+        let after = |at: &Value| at.as_f64().map_or(f64::NAN, |at| at - since);
+        Ok(Steps {
+            decided: crowned.map_or(f64::NAN, |change| after(&change["at_ms"])),
+            accepted: after(&service["agent"]["last_register_ms"]),
         })
     }
 }

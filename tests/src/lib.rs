@@ -4,7 +4,7 @@
 //! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path, `crew` the
 //! same with HAProxies in number, each run in a way of its own. `browser` looks at their pages, `exposition` reads their metrics. `issuer` makes
 //! their keys and certificates. `scripted` and `replay` are a Consul that says what it is told. `fault` breaks it; `writer` and `watchers` see that from the outside, and `sightings` remembers who was master when, for
-//! each of them. `arguments`, `say` and `results` are the manners of the two programs, demo and bench.
+//! each of them, and `promotion` reads it in a Redis' own log. `arguments`, `say` and `results` are the manners of the two programs, demo and bench.
 
 mod adverts;
 mod arguments;
@@ -23,6 +23,7 @@ pub mod issuer;
 mod memory;
 mod part;
 mod ports;
+mod promotion;
 pub mod redis;
 pub mod replay;
 mod results;
@@ -50,6 +51,7 @@ pub use http::{Answer, Http};
 pub use memory::resident_mb;
 pub use part::{Part, Recipe, Signal, found};
 pub use ports::Port;
+pub use promotion::Promotion;
 pub use results::write_json;
 pub use rolecall::{Rolecall, binary, built};
 pub use say::{Say, plain};

@@ -84,13 +84,14 @@ impl Voice {
     }
 }
 
-/// What the server at that port says of itself, asked every 2 ms over a connection of its own. Since when: since the
-/// last look that saw something else was sent. So a change is noted some 2 ms early, never late.
+/// What the server at that port says of itself, asked every 20 ms over a connection of its own: more often would take the
+/// cores from what is watched. Since when: since the last look that saw something else was sent. So a change is noted
+/// some 20 ms early, never late; [`crate::Promotion`] tells a promotion to the millisecond.
 pub fn watch_role(port: u16) -> Watcher<Role> {
     Watcher::start(async move |seen| {
         let mut kept = None;
         let mut since = Instant::now();
-        let mut tick = interval(Duration::from_millis(2));
+        let mut tick = interval(Duration::from_millis(20));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
