@@ -37,7 +37,10 @@ pub(super) fn program(top: &mut Section, env: &Environment, mistakes: &mut Mista
     }
     let env = filter(&mut exec, mistakes).pass(env);
     if enabled && argv.is_empty() {
-        exec.mistake("command", "is required: the program to supervise", mistakes);
+        let why = "without effect: there is no command, so nothing is supervised";
+        mistakes.warn(exec.place_of("enabled").clone(), exec.path_of("enabled"), why);
+    } else if !argv.is_empty() && argv.concat().trim().is_empty() {
+        exec.mistake("command", "has nothing but blanks", mistakes);
     }
     exec.finish(mistakes);
     (enabled && !argv.is_empty()).then_some(Program { argv, kill_signal, kill_timeout, told, splay, env })

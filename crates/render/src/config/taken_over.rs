@@ -170,7 +170,6 @@ fn old_and_short_forms() {
         ("wait = \"5s:1s\"", "c.hcl:1: wait.max: must not be less than min", ""),
         ("wait { bool = true }", "", ""),
         ("exec { command = [\"\"] }", "", ""),
-        ("exec { enabled = true }", "c.hcl:1: exec.command: is required", ""),
         ("exec { command = \"x\"  reload_signal = \"\" }", "", ""),
         (
             "exec { command = \"x\"  kill_signal = \"SIGFOO\" }",
@@ -271,6 +270,25 @@ fn what_fails_is_fatal_only_where_that_is_said() {
     ] {
         assert_eq!(fatal(&text, over), wanted, "{text} {over:?}");
     }
+}
+
+#[test]
+fn a_program_without_a_command_is_not_there() {
+    for (exec, over, warned) in [
+        ("exec { enabled = true }", &[][..], "c.hcl:2: exec.enabled: without effect: there is no command"),
+        ("exec { command = \"\" }", &[], ""),
+        ("exec { splay = \"5s\" }", &[], ""),
+        ("", &[("exec", "")], "--exec: exec.enabled: without effect: there is no command"),
+    ] {
+        let (config, mistakes, warnings) = read(&format!("{TEMPLATE}{exec}\n"), &[], over);
+        assert!(config.exec.is_none() && mistakes.is_empty(), "{exec}: {mistakes}");
+        assert!(
+            warnings.starts_with(warned) && warnings.is_empty() == warned.is_empty(),
+            "{exec}: {warnings}"
+        );
+    }
+    let (_, mistakes, _) = read(&format!("{TEMPLATE}exec {{ command = \" \" }}\n"), &[], &[]);
+    assert!(mistakes.starts_with("c.hcl:2: exec.command: has nothing but blanks"), "{mistakes}");
 }
 
 proptest::proptest! {

@@ -102,7 +102,9 @@ pub(super) const TABLE: &[Function] = &[
 
 fn service(pass: &mut Pass, arguments: &[Value], connect: bool) -> Result<Value, String> {
     let words: Vec<&str> = arguments.iter().filter_map(Value::as_str).collect();
-    if words.join("").is_empty() {
+    let named = words.iter().any(|word| word.starts_with("name="));
+    // A name that is not known yet, as a key's value may be: whatever is asked of it, there is nothing.
+    if words.first().is_none_or(|first| first.is_empty()) && !named {
         return Ok(Value::slice(SERVICES, vec![]));
     }
     let (query, filter) = syntax::service(&words, connect)?;
@@ -335,6 +337,18 @@ mod tests {
         assert_eq!(after(Some("6"), 5), (true, false, Some(6.into()), 0), "the next one");
         assert_eq!(after(Some("4"), 5), (false, true, None, 1), "a former one");
         assert_eq!(after(None, 5), (false, true, None, 1), "one that knows no epoch");
+    }
+
+    #[test]
+    fn a_service_without_a_name_has_no_instances() {
+        for arguments in [json!([""]), json!(["", "any"]), json!(["", "tag=a"]), json!([])] {
+            let mut pass = pass(&[], &[]);
+            let found = call(&mut pass, "service", arguments.as_array().unwrap()).unwrap();
+            assert_eq!((found, pass.asked.len()), (json!([]), 0), "{arguments}");
+        }
+        let mut pass = pass(&[], &[]);
+        call(&mut pass, "service", &[json!(""), json!("name=my.dotted.name")]).unwrap();
+        assert_eq!(pass.asked.len(), 1);
     }
 
     #[test]
