@@ -234,7 +234,7 @@ pub(crate) fn equal(first: &Value, others: &[Value]) -> Result<bool, String> {
             }
             (Value::Float(a), Value::Float(b)) => a == b,
             (Value::Str(a), Value::Str(b)) => a == b,
-            (Value::Nil, other) | (other, Value::Nil) => is_nil(other),
+            (Value::Nil, other) | (other, Value::Nil) => other.is_nil(),
             (a, b) => unlike(a, b)?,
         };
         if same {
@@ -242,15 +242,6 @@ pub(crate) fn equal(first: &Value, others: &[Value]) -> Result<bool, String> {
         }
     }
     Ok(false)
-}
-
-fn is_nil(value: &Value) -> bool {
-    match value {
-        Value::Nil | Value::NilPtr(_) => true,
-        Value::Slice(slice) => slice.nil,
-        Value::Map(map) => map.nil,
-        _ => false,
-    }
 }
 
 /// Values of which at least one is no basic one.
@@ -273,8 +264,8 @@ fn unlike(a: &Value, b: &Value) -> Result<bool, String> {
     if !same_sort {
         return Err(format!("non-comparable types {}: {a_kind}, {b_kind}: {}", plain(a), plain(b)));
     }
-    if is_nil(a) || is_nil(b) {
-        return Ok(is_nil(a) == is_nil(b));
+    if a.is_nil() || b.is_nil() {
+        return Ok(a.is_nil() == b.is_nil());
     }
     match (a, b) {
         (Value::Struct(a), Value::Struct(b)) => Ok(std::ptr::eq(a.as_ref(), b.as_ref())),

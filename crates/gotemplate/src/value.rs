@@ -205,6 +205,17 @@ impl Value {
         }
     }
 
+    /// Whether it is nil: nothing at all, or a pointer, a list or a map that was never made.
+    #[must_use]
+    pub fn is_nil(&self) -> bool {
+        match self {
+            Value::Nil | Value::NilPtr(_) => true,
+            Value::Slice(slice) => slice.nil,
+            Value::Map(map) => map.nil,
+            _ => false,
+        }
+    }
+
     /// The text, if it is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {

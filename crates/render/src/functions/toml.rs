@@ -4,7 +4,7 @@ use gotemplate::{Value, print::LONGEST};
 
 /// A map or struct as TOML; any other value as it would stand behind a key.
 pub(super) fn write(value: &Value) -> Result<String, String> {
-    if !is_table(value) && !is_tables(value) && !is_nil(value) {
+    if !is_table(value) && !is_tables(value) && !value.is_nil() {
         return inline(value, 0);
     }
     let mut out = String::new();
@@ -38,16 +38,6 @@ fn is_tables(value: &Value) -> bool {
     value.items().is_some_and(|items| !items.is_empty() && items.iter().all(is_table))
 }
 
-/// TOML has no null.
-fn is_nil(value: &Value) -> bool {
-    match value {
-        Value::Nil | Value::NilPtr(_) => true,
-        Value::Slice(slice) => slice.nil,
-        Value::Map(map) => map.nil,
-        _ => false,
-    }
-}
-
 fn key(name: &str) -> String {
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if bare { name.to_owned() } else { text(name) }
@@ -59,11 +49,12 @@ fn table(out: &mut String, path: &mut Vec<String>, entries: &[(String, Value)]) 
     }
     let indent = "  ".repeat(path.len());
     for (name, value) in entries.iter().filter(|(_, value)| !is_table(value) && !is_tables(value)) {
-        if !is_nil(value) {
+        // TOML has no null.
+        if !value.is_nil() {
             out.push_str(&format!("{indent}{} = {}\n", key(name), inline(value, 0)?));
         }
     }
-    for (name, value) in entries.iter().filter(|(_, value)| !is_nil(value)) {
+    for (name, value) in entries.iter().filter(|(_, value)| !value.is_nil()) {
         path.push(key(name));
         if is_table(value) {
             head(out, path, ("[", "]"));
