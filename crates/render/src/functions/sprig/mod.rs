@@ -1,12 +1,16 @@
 //! The functions of Sprig as consul-template has them, each with `sprig_` before its name.
 
+mod codes;
 mod decimal;
 mod lists;
 mod maps;
 mod names;
 mod numbers;
 mod other;
+mod paths;
+mod span;
 mod text;
+mod url;
 
 use super::Function;
 use gotemplate::{Value, print::plain};

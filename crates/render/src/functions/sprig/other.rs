@@ -1,6 +1,6 @@
 //! Sprig's other functions: choices, kinds, paths, encodings, hashes, URLs, versions.
 
-use super::{int, same, strval};
+use super::{codes, int, paths, same, span, url};
 use crate::functions::{
     Function, at, convert::parse_json, hash::hex, json, json::Style, open_row, row, semver, text_at,
 };
@@ -183,7 +183,7 @@ pub(super) const TABLE: &[Function] = &[
         |_, a| Ok(same(at(a, 0), at(a, 1)).into()),
     ),
     row("sprig_base", &[T], T, "the last part of a path", (r#"{{ sprig_base "/a/b.c" }}"#, "b.c"), |_, a| {
-        Ok(base(text_at(a, 0)).into())
+        Ok(paths::base(text_at(a, 0)).into())
     }),
     row(
         "sprig_dir",
@@ -191,7 +191,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "all but the last part of a path",
         (r#"{{ sprig_dir "/a/b" }}"#, "/a"),
-        |_, a| Ok(dir(text_at(a, 0)).into()),
+        |_, a| Ok(paths::dir(text_at(a, 0)).into()),
     ),
     row(
         "sprig_clean",
@@ -199,10 +199,10 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "a path in its shortest form",
         (r#"{{ sprig_clean "a//b/../c" }}"#, "a/c"),
-        |_, a| Ok(clean(text_at(a, 0)).into()),
+        |_, a| Ok(paths::clean(text_at(a, 0)).into()),
     ),
     row("sprig_ext", &[T], T, "what a file's name ends with", (r#"{{ sprig_ext "x.y" }}"#, ".y"), |_, a| {
-        Ok(ext(text_at(a, 0)).into())
+        Ok(paths::ext(text_at(a, 0)).into())
     }),
     row(
         "sprig_isAbs",
@@ -213,7 +213,7 @@ pub(super) const TABLE: &[Function] = &[
         |_, a| Ok(text_at(a, 0).starts_with('/').into()),
     ),
     row("sprig_osBase", &[T], T, "the last part of a path", (r#"{{ sprig_osBase "/a/b" }}"#, "b"), |_, a| {
-        Ok(base(text_at(a, 0)).into())
+        Ok(paths::base(text_at(a, 0)).into())
     }),
     row(
         "sprig_osDir",
@@ -221,7 +221,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "all but the last part of a path",
         (r#"{{ sprig_osDir "/a/b" }}"#, "/a"),
-        |_, a| Ok(dir(text_at(a, 0)).into()),
+        |_, a| Ok(paths::dir(text_at(a, 0)).into()),
     ),
     row(
         "sprig_osClean",
@@ -229,7 +229,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "a path in its shortest form",
         (r#"{{ sprig_osClean "a/./b" }}"#, "a/b"),
-        |_, a| Ok(clean(text_at(a, 0)).into()),
+        |_, a| Ok(paths::clean(text_at(a, 0)).into()),
     ),
     row(
         "sprig_osExt",
@@ -237,7 +237,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "what a file's name ends with",
         (r#"{{ sprig_osExt "x.y" }}"#, ".y"),
-        |_, a| Ok(ext(text_at(a, 0)).into()),
+        |_, a| Ok(paths::ext(text_at(a, 0)).into()),
     ),
     row(
         "sprig_osIsAbs",
@@ -257,10 +257,10 @@ pub(super) const TABLE: &[Function] = &[
         })
     }),
     row("sprig_b32enc", &[T], T, "in base32", (r#"{{ sprig_b32enc "a" }}"#, "ME======"), |_, a| {
-        Ok(base32(&octets::bytes(text_at(a, 0))).into())
+        Ok(codes::base32(&octets::bytes(text_at(a, 0))).into())
     }),
     row("sprig_b32dec", &[T], T, "out of base32", (r#"{{ sprig_b32dec "ME======" }}"#, "a"), |_, a| {
-        Ok(out_of_base32(text_at(a, 0)).into())
+        Ok(codes::out_of_base32(text_at(a, 0)).into())
     }),
     row(
         "sprig_sha1sum",
@@ -287,7 +287,7 @@ pub(super) const TABLE: &[Function] = &[
         |_, a| Ok(hex(&Sha512::digest(octets::bytes(text_at(a, 0)))).into()),
     ),
     row("sprig_adler32sum", &[T], T, "Adler-32", (r#"{{ sprig_adler32sum "a" }}"#, "6422626"), |_, a| {
-        Ok(adler(text_at(a, 0)).to_string().into())
+        Ok(codes::adler(text_at(a, 0)).to_string().into())
     }),
     row(
         "sprig_urlParse",
@@ -295,7 +295,7 @@ pub(super) const TABLE: &[Function] = &[
         DICT,
         "the parts of a URL",
         (r#"{{ (sprig_urlParse "http://h:80/p").host }}"#, "h:80"),
-        |_, a| parse_url(text_at(a, 0)),
+        |_, a| url::parse(text_at(a, 0)),
     ),
     row(
         "sprig_urlJoin",
@@ -303,7 +303,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "a URL of its parts",
         (r#"{{ sprig_urlJoin (sprig_dict "scheme" "http" "host" "h" "path" "/p") }}"#, "http://h/p"),
-        |_, a| Ok(join_url(at(a, 0)).into()),
+        |_, a| Ok(url::join(at(a, 0)).into()),
     ),
     row(
         "sprig_duration",
@@ -312,7 +312,7 @@ pub(super) const TABLE: &[Function] = &[
         "seconds as hours, minutes and seconds",
         (r#"{{ sprig_duration "95" }}"#, "1m35s"),
         |_, a| {
-            Ok(duration(match at(a, 0) {
+            Ok(span::written(match at(a, 0) {
                 Value::Int(gotemplate::IntKind::Int, _) => 0,
                 seconds => int(seconds),
             })
@@ -325,7 +325,7 @@ pub(super) const TABLE: &[Function] = &[
         T,
         "the largest unit of a duration",
         (r#"{{ sprig_durationRound "2h10m5s" }}"#, "2h"),
-        |_, a| Ok(round_duration(at(a, 0)).into()),
+        |_, a| Ok(span::rounded(at(a, 0)).into()),
     ),
     row(
         "sprig_semver",
@@ -368,197 +368,4 @@ pub(super) fn kind(value: &Value) -> &'static str {
         Value::Counter(..) => "chan",
         Value::Object(_) => "ptr",
     }
-}
-
-fn base(path: &str) -> String {
-    match path.trim_end_matches('/').rsplit('/').next() {
-        Some("") | None => if path.is_empty() { "." } else { "/" }.into(),
-        Some(last) => last.into(),
-    }
-}
-
-fn dir(path: &str) -> String {
-    clean(path.rfind('/').map_or("", |at| &path[..=at]))
-}
-
-fn ext(path: &str) -> &str {
-    let last = path.rsplit('/').next().unwrap_or_default();
-    last.rfind('.').map_or("", |at| &last[at..])
-}
-
-fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = vec![];
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => _ = parts.pop(),
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    let joined = parts.join("/");
-    match (rooted, joined.is_empty()) {
-        (true, _) => format!("/{joined}"),
-        (false, true) => ".".into(),
-        (false, false) => joined,
-    }
-}
-
-const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-
-fn base32(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    for chunk in bytes.chunks(5) {
-        let mut group = [0_u8; 8];
-        group[3..3 + chunk.len()].copy_from_slice(chunk);
-        let bits = u64::from_be_bytes(group);
-        let letters = (chunk.len() * 8).div_ceil(5);
-        for n in 0..8 {
-            let index = (bits >> (35 - 5 * n)) & 31;
-            out.push(if n < letters { ALPHABET[index as usize] as char } else { '=' });
-        }
-    }
-    out
-}
-
-fn out_of_base32(text: &str) -> String {
-    let (mut bits, mut held, mut bytes) = (0_u64, 0, vec![]);
-    for letter in text.trim_end_matches('=').bytes() {
-        let Some(index) = ALPHABET.iter().position(|known| *known == letter) else {
-            return "illegal base32 data at input byte 0".into();
-        };
-        bits = (bits << 5) | index as u64;
-        held += 5;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    octets::text(&bytes)
-}
-
-fn adler(text: &str) -> u32 {
-    let (a, b) = octets::bytes(text).iter().fold((1_u32, 0_u32), |(a, b), byte| {
-        let a = (a + u32::from(*byte)) % 65_521;
-        (a, (b + a) % 65_521)
-    });
-    (b << 16) | a
-}
-
-fn parse_url(text: &str) -> Result<Value, String> {
-    let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let letters = |scheme: &str| scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    let (scheme, rest) = match rest.split_once(':') {
-        Some(("", _)) => {
-            return Err(format!(
-                "unable to parse url: parse {}: missing protocol scheme",
-                gotemplate::quote(text, false)
-            ));
-        }
-        Some((scheme, rest)) if letters(scheme) && scheme.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-            (scheme.to_lowercase(), rest)
-        }
-        _ => (String::new(), rest),
-    };
-    let (mut authority, mut path, mut opaque) = ("", rest, "");
-    if let Some(after) = rest.strip_prefix("//") {
-        let end = after.find('/').unwrap_or(after.len());
-        (authority, path) = (&after[..end], &after[end..]);
-    } else if !scheme.is_empty() && !rest.starts_with('/') {
-        (opaque, path) = (rest, "");
-    }
-    let (userinfo, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let hostname = match host.strip_prefix('[') {
-        Some(six) => six.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    Ok(Value::dict([
-        ("scheme", scheme.into()),
-        ("host", host.into()),
-        ("hostname", hostname.into()),
-        ("path", path.into()),
-        ("query", query.into()),
-        ("opaque", opaque.into()),
-        ("fragment", fragment.into()),
-        ("userinfo", Value::from(userinfo)),
-    ]))
-}
-
-fn join_url(parts: &Value) -> String {
-    let part = |name: &str| parts.field(name).map(|value| strval(&value)).unwrap_or_default();
-    let mut out = String::new();
-    if !part("scheme").is_empty() {
-        out.push_str(&format!("{}:", part("scheme")));
-    }
-    if !part("opaque").is_empty() {
-        out.push_str(&part("opaque"));
-    } else {
-        if !part("host").is_empty() || !part("userinfo").is_empty() {
-            let at = if part("userinfo").is_empty() { "" } else { "@" };
-            out.push_str(&format!("//{}{at}{}", part("userinfo"), part("host")));
-            if !part("path").is_empty() && !part("path").starts_with('/') {
-                out.push('/');
-            }
-        }
-        out.push_str(&part("path"));
-    }
-    for (mark, name) in [('?', "query"), ('#', "fragment")] {
-        if !part(name).is_empty() {
-            out.push_str(&format!("{mark}{}", part(name)));
-        }
-    }
-    out
-}
-
-fn duration(seconds: i64) -> String {
-    let (sign, n) = if seconds < 0 { ("-", seconds.unsigned_abs()) } else { ("", seconds as u64) };
-    let (hours, minutes, seconds) = (n / 3600, n / 60 % 60, n % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{sign}{seconds}s"),
-        (0, _) => format!("{sign}{minutes}m{seconds}s"),
-        _ => format!("{sign}{hours}h{minutes}m{seconds}s"),
-    }
-}
-
-fn round_duration(value: &Value) -> String {
-    let seconds = match value {
-        Value::Str(text) => spelled(text),
-        Value::Int(_, nanos) => nanos.unsigned_abs() / 1_000_000_000,
-        _ => 0,
-    };
-    let units = [(31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
-    let found = units.iter().find(|(size, _)| seconds > *size);
-    found.map_or_else(
-        || if seconds == 1 { "1s".into() } else { "0s".into() },
-        |(size, unit)| format!("{}{unit}", seconds / size),
-    )
-}
-
-/// Seconds of a duration such as `2h10m5s`.
-fn spelled(text: &str) -> u64 {
-    let (mut sum, mut digits) = (0.0, String::new());
-    let mut rest = text.trim_start_matches(['-', '+']).chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '0'..='9' | '.' => digits.push(c),
-            _ => {
-                let milli = c == 'm' && rest.peek() == Some(&'s');
-                let size = match c {
-                    'h' => 3600.0,
-                    'm' if milli => 0.001,
-                    'm' => 60.0,
-                    's' => 1.0,
-                    _ => 0.0,
-                };
-                if milli {
-                    rest.next();
-                }
-                sum += digits.parse::<f64>().unwrap_or_default() * size;
-                digits.clear();
-            }
-        }
-    }
-    sum as u64
 }
