@@ -129,9 +129,9 @@ async fn files_and_flags_of_consul_template_do_what_they_say() -> Outcome {
     Ok(())
 }
 
-/// Writes its pid to `pids` at each start, a line to `log` for each signal, and runs on.
-const PROGRAM: &str = "echo $$ >> pids; trap 'echo told >> log' USR1; trap 'echo passed on >> log' USR2; \
-                       trap 'echo ended >> log; exit 0' INT; while :; do sleep 0.02; done";
+/// Writes its pid to `pids` at each start, once it listens, a line to `log` for each signal, and runs on.
+const PROGRAM: &str = "trap 'echo told >> log' USR1; trap 'echo passed on >> log' USR2; \
+                       trap 'echo ended >> log; exit 0' INT; echo $$ >> pids; while :; do sleep 0.02; done";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_is_supervised_and_outlives_a_reload_of_the_configuration() -> Outcome {

@@ -255,7 +255,7 @@ async fn a_dead_server_that_is_pointed_to_a_live_one_serves_at_once() -> Outcome
         };
         let (from, to) = (line(&dead.address().to_string()), line(&new.address));
         let haproxy = bench.start(&from).await?;
-        let down = until("the dead server to be down", Duration::from_secs(9), async || {
+        let down = until("the dead server to be down", PATIENCE, async || {
             expect("status", stat(&haproxy, "m", "status").await?, "DOWN")
         });
         down.await?;

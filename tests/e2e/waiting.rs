@@ -57,7 +57,12 @@ async fn a_wait_is_told_with_its_reason_and_so_is_its_end() -> Outcome {
     server.put("kv/not/there", "y").await?;
     render.part.explain(logged(&render, "waits no more", PATIENCE).await)?;
     metric(&render, &gauge(0)).await?;
-    assert_eq!(fs::read_to_string(&out)?, "x y\n");
+    // It waits no more once it is filled; the file is written after that.
+    let written = until("the file", PATIENCE, async || {
+        let text = fs::read_to_string(&out)?;
+        when(text == "x y\n", || text)
+    });
+    render.part.explain(written.await)?;
     let well = |s: &Value| {
         let (query, template) = (&s["queries"][0], &s["templates"][0]);
         template["blocked_by"] == json!([])
