@@ -53,6 +53,7 @@ mod shared;
 mod sigterm;
 mod sites;
 mod steered;
+mod superseded;
 mod sweeps;
 mod systemd;
 mod taken_over;

@@ -191,9 +191,14 @@ impl Front {
         self.home().join("haproxy.cfg")
     }
 
+    /// What the file says.
+    pub fn text(&self) -> Outcome<String> {
+        Ok(fs::read_to_string(self.config())?)
+    }
+
     /// Whether the file sends connections to this port.
     pub fn names(&self, port: u16) -> bool {
-        fs::read_to_string(self.config()).is_ok_and(|text| text.contains(&format!(":{port}\n")))
+        self.text().is_ok_and(|text| text.contains(&format!(":{port}\n")))
     }
 
     /// HAProxy's master socket.

@@ -70,6 +70,8 @@ pub enum Placing {
     InPlace(Marks),
     /// It is not.
     Refused(Arc<Trouble>),
+    /// It will not be: a later text is there already, which goes on from what was steered.
+    Superseded,
 }
 
 /// How a task ended.
@@ -128,6 +130,17 @@ impl Follower {
         match placing.map(|placing| placing.clone()) {
             Ok(Placing::InPlace(placed)) => {
                 marks = Marks { steered: marks.steered, ..placed }.after(earlier);
+            }
+            Ok(Placing::Superseded) => {
+                self.helm.keep(&course);
+                self.report.follows(false);
+                marks.applied = marks.steered;
+                let landed = if matches!(course, Course::Steered { orders: 1.., .. }) {
+                    Landed::Came(Ok(Done::Steered), marks)
+                } else {
+                    Landed::Withdrawn
+                };
+                return (self, landed);
             }
             Ok(Placing::Refused(trouble)) => {
                 self.helm.back(course, &text, Some(&*trouble)).await;

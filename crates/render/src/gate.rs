@@ -57,8 +57,14 @@ impl Gate {
         due.map(|(path, _)| format!("{} (another template writes it)", path.display())).collect()
     }
 
-    /// The text that may be used in the place of what the file says now.
-    pub fn pass(&mut self, text: &str, destination: &Destination) -> Result<Passed, Trouble> {
+    /// The text that may be used in the place of what HAProxy was `told` last, if the file does not say that yet; else of
+    /// what the file says.
+    pub fn pass(
+        &mut self,
+        text: &str,
+        told: Option<Arc<str>>,
+        destination: &Destination,
+    ) -> Result<Passed, Trouble> {
         if self.enough.is_empty() {
             return Ok(Passed { text: text.into(), held: None });
         }
@@ -66,8 +72,10 @@ impl Gate {
         if let Some(why) = refusal(&next) {
             return Err(Trouble::Refused(why));
         }
-        let before = destination.read()?.unwrap_or_default();
-        let before = octets::text(&before);
+        let before = match told {
+            Some(told) => told,
+            None => octets::text(&destination.read()?.unwrap_or_default()).into(),
+        };
         let had = self.recent.outline(&before);
         // What runs is not known while a change waits to be in use.
         let runs = Some(&had).filter(|_| !destination.is_pending());
@@ -81,6 +89,6 @@ impl Gate {
                 TooFew::Keep(why) => held = Some(why),
             }
         }
-        Ok(Passed { text: if held.is_some() { before.into() } else { text.into() }, held })
+        Ok(Passed { text: if held.is_some() { before } else { text.into() }, held })
     }
 }

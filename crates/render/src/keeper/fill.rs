@@ -13,14 +13,24 @@ const RESET: Duration = Duration::from_secs(2);
 impl Keeper {
     /// Fills the template and brings the text into use; an exit when the first text is done with.
     pub(super) async fn act(&mut self, leaving: &mut Leaving) -> Option<Exit> {
-        (self.memory.quiet, self.memory.wake) = (Quiet::default(), None);
+        self.memory.wake = None;
+        match self.refill() {
+            Err(exit) => exit,
+            Ok((text, _)) if self.dry => self.print(text),
+            Ok((text, marks)) => self.apply(text, marks, leaving).await,
+        }
+    }
+
+    /// Fills the template with what is known now; the exit where that does not make a text.
+    pub(super) fn refill(&mut self) -> Result<(String, Marks), Option<Exit>> {
+        self.memory.quiet = Quiet::default();
         let facts = self.facts.borrow_and_update().clone();
         let mut draft = self.fill(&facts);
         let mut marks = Marks { rendered: Some(unix_millis()), ..Marks::default() };
         let asked = self.publish(&mut draft);
         self.memory.seen = moments(&asked, &facts);
         if !draft.missing.is_empty() {
-            return None;
+            return Err(None);
         }
         if draft.trail.former {
             self.memory.wake = Some(Instant::now() + RESET);
@@ -28,14 +38,10 @@ impl Keeper {
         let newest = self.memory.seen.iter().flatten().max();
         marks.heard = newest.map(|heard| unix_millis() - heard.elapsed().as_secs_f64() * 1e3);
         self.memory.unfilled = draft.text.is_err();
-        match draft.text {
-            Err(error) => {
-                self.report.failed("refused", Marks::default(), &error.to_string());
-                Some(Exit::Failed)
-            }
-            Ok(text) if self.dry => self.print(text),
-            Ok(text) => self.apply(&text, marks, leaving).await,
-        }
+        draft.text.map(|text| (text, marks)).map_err(|error| {
+            self.report.failed("refused", Marks::default(), &error.to_string());
+            Some(Exit::Failed)
+        })
     }
 
     /// Fills the template, over the epochs that were followed so far. The file is the memory of these, so that an operator

@@ -1,9 +1,10 @@
 //! Keeps one template's file true: fills the template when an answer changes (`fill`), brings the text into use (`place`),
-//! and takes in what its HAProxies come back with (`landed`).
+//! unless a later one is there already (`skip`), and takes in what its HAProxies come back with (`landed`).
 
 mod fill;
 mod landed;
 mod place;
+mod skip;
 
 use crate::{
     again::Again,
@@ -21,6 +22,7 @@ use crate::{
 };
 use daemon::{exit::Exit, ready::Awaited, shutdown::Leaving};
 use fill::moments;
+use skip::Skipped;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{Notify, watch},
@@ -81,6 +83,8 @@ pub struct Memory {
     wake: Option<Instant>,
     /// The text that was put in its place last.
     placed: Option<Arc<str>>,
+    /// A text that HAProxy was told, and whose check was given up for a later one.
+    skipped: Option<Skipped>,
     /// A text that came while every HAProxy was under way.
     behind: bool,
     /// Whether a text had its turn in an HAProxy.
@@ -109,6 +113,7 @@ impl Memory {
             again: None,
             wake: None,
             placed: None,
+            skipped: None,
             behind: false,
             ended: false,
             look: None,
@@ -171,6 +176,7 @@ impl Keeper {
         }
         let roused = self.fleet.rouse(now);
         let exit = self.act(leaving).await;
+        self.catch_up(leaving).await;
         // A text that could not be filled, or is not to be used, keeps nobody from the one that is in its place.
         if let Some(placed) = &self.memory.placed {
             self.fleet.resume(&roused, placed);

@@ -22,48 +22,73 @@ use tokio::{
 
 /// Steering goes before the check, which would take the processor from it. It takes a millisecond or two; that of a
 /// thousand servers takes longer, and HAProxy answers all the while. One that hangs is not waited for.
-const HEAD_START: Duration = Duration::from_millis(50);
+pub(super) const HEAD_START: Duration = Duration::from_millis(50);
+
+/// What became of a text that was to be put in its place.
+enum Turn {
+    /// It had its turn, or waits for it.
+    Ended(Option<Exit>),
+    /// A later one is there.
+    Superseded(String, Marks),
+}
 
 impl Keeper {
     /// Puts a text into its place and has HAProxy follow, or the command run, unless its turn has not come again. No
-    /// exit when told to leave before, or while HAProxy is under way with it.
+    /// exit when told to leave before, or while HAProxy is under way with it. A text that comes meanwhile is next.
     pub(super) async fn apply(
         &mut self,
-        text: &str,
+        mut text: String,
         mut marks: Marks,
         leaving: &mut Leaving,
     ) -> Option<Exit> {
+        loop {
+            match self.try_to_apply(&text, marks, leaving).await {
+                Turn::Ended(exit) => return exit,
+                Turn::Superseded(later, its_marks) => (text, marks) = (later, its_marks),
+            }
+        }
+    }
+
+    async fn try_to_apply(&mut self, text: &str, mut marks: Marks, leaving: &mut Leaving) -> Turn {
         if let Some(again) = self.memory.again.as_ref().filter(|again| again.forbids(text, Instant::now())) {
             self.memory.wake = again.due();
             _ = self.report.is_wrong(&again.error);
-            return Some(Exit::Failed);
+            return Turn::Ended(Some(Exit::Failed));
         }
-        let Passed { text, held } = match self.gate.pass(text, &self.target.destination) {
+        let told = self.memory.skipped.as_ref().map(|skipped| Arc::clone(&skipped.text));
+        let wanted = text;
+        let Passed { text, held } = match self.gate.pass(wanted, told, &self.target.destination) {
             Ok(passed) => passed,
-            Err(trouble) => return Some(self.stumble(&trouble, text, marks)),
+            Err(trouble) => return Turn::Ended(Some(self.stumble(&trouble, wanted, marks))),
         };
         if self.fleet.is_away() {
             self.memory.behind = true;
-            return None;
+            return Turn::Ended(None);
         }
         if self.fleet.forbids(&text, Instant::now()) {
-            return Some(Exit::Failed);
+            return Turn::Ended(Some(Exit::Failed));
         }
         let again = self.memory.again.as_ref().is_some_and(|again| again.is_about(&text));
         let (file, placing) = watch::channel(Placing::Awaited);
         self.steer(&text, marks, again, placing).await;
+        let (target, hurries) = (self.target.clone(), self.hurries());
         let prepared = tokio::select! {
-            prepared = self.target.prepare(&text, &mut marks) => prepared,
-            () = leaving.signaled() => return None,
+            biased;
+            prepared = target.prepare(&text, &mut marks) => prepared,
+            () = leaving.signaled() => return Turn::Ended(None),
+            (later, marks) = self.later(wanted), if hurries => {
+                self.skip(text, &file).await;
+                return Turn::Superseded(later, marks);
+            }
         };
-        match prepared.and_then(|prepared| Target::place(prepared, &mut marks)) {
+        Turn::Ended(match prepared.and_then(|prepared| Target::place(prepared, &mut marks)) {
             Ok(placed) => self.settle(placed, text, (marks, held), &file).await,
             Err(trouble) => {
                 let trouble = Arc::new(trouble);
                 file.send_replace(Placing::Refused(Arc::clone(&trouble)));
                 Some(self.stumble(&trouble, &text, marks))
             }
-        }
+        })
     }
 
     /// Sends each HAProxy that is free after a text, and gives it a moment to be steered, from each answer to the next.
@@ -86,7 +111,7 @@ impl Keeper {
         self.memory.again = None;
         if !self.fleet.is_empty() {
             self.report.placed(marks, held);
-            self.memory.placed = Some(text);
+            (self.memory.placed, self.memory.skipped) = (Some(text), None);
             file.send_replace(Placing::InPlace(marks));
             return None;
         }
