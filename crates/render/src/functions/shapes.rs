@@ -40,8 +40,6 @@ static CHECK: Shape = Shape {
         field("Type", TEXT),
         field("Namespace", TEXT),
         field("Partition", TEXT),
-        field("ExposedPort", INT),
-        field("PeerName", TEXT),
         field("CreateIndex", UINT64),
         field("ModifyIndex", UINT64),
     ],
