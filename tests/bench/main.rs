@@ -1,6 +1,7 @@
 //! `scripts/bench`: measures, prints, and asserts nothing, since machines differ.
 
 mod changes;
+mod closing;
 mod failover;
 mod haproxy;
 mod idle;

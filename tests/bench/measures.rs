@@ -21,7 +21,7 @@ const NONE: fn(Fault) -> Option<f64> = |_| None;
 const ZERO: fn(Fault) -> Option<f64> = |_| Some(0.0);
 
 /// All of them, in the order of the table.
-pub const MEASURES: [Measure; 22] = [
+pub const MEASURES: [Measure; 23] = [
     measure("promoted_ms", "fault → ROLE of the new master flips", |r| r.promoted, NONE),
     measure("advertised_ms", "ROLE flips → Consul advertises it", advertised, |_| Some(30.0)),
     measure(
@@ -37,6 +37,7 @@ pub const MEASURES: [Measure; 22] = [
         Fault::Pause => Some(750.0),
         Fault::Planned | Fault::Switch => None,
     }),
+    measure("closed_ms", "  until its kernel closes its connections", |r| r.closed.unwrap_or(f64::NAN), NONE),
     measure("overlap_ms", "two masters advertised", |r| r.adverts.several(), ZERO),
     measure("nobody_ms", "no master advertised", |r| r.adverts.nobody(), NONE),
     measure("readvertised", "the old one advertised again, times", |r| returns(r) as f64, ZERO),
