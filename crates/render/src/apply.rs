@@ -171,6 +171,13 @@ pub enum Placed {
 }
 
 impl Target {
+    /// Removes what runs that were killed left beside the file. A folder sees to that itself.
+    pub fn sweep(&self) {
+        if self.folder.is_none() {
+            self.destination.sweep();
+        }
+    }
+
     /// Compares, stages and checks `text`. May be dropped at any moment: nothing was touched, nothing is left.
     pub async fn prepare(&self, text: &str, marks: &mut Marks) -> Result<Prepared, Trouble> {
         if let Some(folder) = &self.folder {

@@ -126,7 +126,6 @@ impl Destination {
         if self.create_folders {
             fs::create_dir_all(folder).map_err(|e| self.error("create its folder", e))?;
         }
-        sweep(&target);
         let existing = fs::metadata(&target).ok();
         let mode = self.perms.or(existing.as_ref().map(|meta| meta.mode() & 0o7777)).unwrap_or(NEW_FILE);
         let (user, group) = self.owner.ids().map_err(|e| self.error("be given to its owner", e))?;
@@ -146,6 +145,12 @@ impl Destination {
         write()
             .map(|file| Staged { file, target: target.clone(), readers, backup })
             .map_err(|e| self.error("be written", e))
+    }
+
+    /// Removes what runs that were killed left beside the target. Nothing is lost when that fails.
+    pub fn sweep(&self) {
+        let target = self.target();
+        sweep(folder(&target), |name| name == target.file_name().unwrap_or_default());
     }
 
     /// Puts mode and owner right where they are not what is asked for; true when they were not.
@@ -404,7 +409,7 @@ mod tests {
         for name in [".h.cfg.staged-aB3xY9", ".h.cfg.staged-notes", "other.staged-aB3xY9"] {
             fs::write(folder.path().join(name), "left").unwrap();
         }
-        drop(destination.stage(b"two").unwrap());
+        destination.sweep();
         let expected = [".h.cfg.previous", ".h.cfg.staged-notes", "h.cfg", "other.staged-aB3xY9"];
         assert_eq!(names(folder.path()), expected);
     }

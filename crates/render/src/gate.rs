@@ -21,7 +21,7 @@ pub struct Gate {
     /// What each HAProxy wants its backends to be left with.
     enough: Vec<Enough>,
     /// The files of the templates that HAProxy may read beside its configuration, and how these templates fare.
-    pub beside: Vec<(PathBuf, watch::Receiver<TemplateStatus>)>,
+    pub beside: Arc<[(PathBuf, watch::Receiver<TemplateStatus>)]>,
     /// The texts that were read last.
     pub recent: Recent,
 }

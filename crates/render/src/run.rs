@@ -185,6 +185,9 @@ pub(crate) async fn work(
         config.templates.iter().map(|template| report(template, metrics.clone())).collect();
     let statuses: Vec<_> = reports.iter().map(Report::subscribe).collect();
     let runs: Vec<Arc<tokio::sync::Notify>> = config.templates.iter().map(|_| Arc::default()).collect();
+    let beside = config.templates.iter().zip(&statuses).filter(|(template, _)| template.haproxies.is_empty());
+    let beside: Arc<[_]> =
+        beside.map(|(template, status)| (template.destination.path().to_owned(), status.clone())).collect();
     let (all, asked) = watch::channel(questions::Asked::default());
     for (position, ((template, parsed), report)) in
         config.templates.iter().zip(templates).zip(reports).enumerate()
@@ -199,9 +202,7 @@ pub(crate) async fn work(
         (keeper.fleet, keeper.runs) = (fleet, runs_here);
         let reads = config.templates.iter().zip(&runs).filter(|(other, _)| !other.haproxies.is_empty());
         keeper.readers = reads.map(|(_, runs)| Arc::clone(runs)).collect();
-        let beside = config.templates.iter().zip(&statuses).filter(|(other, _)| other.haproxies.is_empty());
-        let file = |other: &TemplateConfig| other.destination.path().to_owned();
-        keeper.gate.beside = beside.map(|(other, status)| (file(other), status.clone())).collect();
+        keeper.gate.beside = Arc::clone(&beside);
         let stewards = if config.dry { vec![] } else { stewards };
         keepers.spawn(together(keeper.keep(inner.clone()), stewards));
     }

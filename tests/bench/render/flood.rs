@@ -12,7 +12,10 @@ use std::{
 use tests::{Outcome, Trouble, consul::Agent, usage};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::program::{Program, Running, identity};
+use super::{
+    load::SINGLE,
+    program::{Program, Running, identity},
+};
 
 /// So many writes …
 pub const WRITES: u32 = 1_500;
@@ -38,12 +41,12 @@ pub struct Flood {
 
 /// Lets it come, from a single writer.
 pub async fn flood(consul: &Agent, home: &Path, round: u32, program: Program) -> Outcome<Flood> {
-    let Some((running, _)) = Running::start(program, consul, home, 1).await? else {
+    let Some((running, _)) = Running::start(program, consul, home, SINGLE).await? else {
         return Err(Trouble::new(format!("{} renders nothing", program.word())));
     };
     let before = usage(running.part.pid())?.busy;
     let over = Arc::new(AtomicBool::new(false));
-    let counting = count(running.out(), &over);
+    let counting = count(&running.file(0), &over);
     let mut pace = interval(TIME / WRITES);
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for write in 1..=WRITES {
@@ -53,7 +56,7 @@ pub async fn flood(consul: &Agent, home: &Path, round: u32, program: Program) ->
     let (ended, last) = (Instant::now(), format!("write {WRITES}\n"));
     let mut look = interval(Duration::from_millis(1));
     let came = timeout(LAST, async {
-        while fs::read_to_string(running.out()).is_ok_and(|text| text != last) {
+        while fs::read_to_string(running.file(0)).is_ok_and(|text| text != last) {
             look.tick().await;
         }
     });

@@ -3,6 +3,7 @@
 
 mod bare;
 mod flood;
+mod load;
 mod plot;
 mod program;
 mod table;
@@ -16,26 +17,25 @@ use tokio::time::sleep;
 
 use bare::Bare;
 use flood::Flood;
+use load::{LOADS, Load, MOST};
 use program::{Program, Running};
 
 use crate::machine;
 
-/// As many questions as the issue names. Consul takes 200 connections of one address.
-pub const QUESTIONS: [usize; 5] = [1, 51, 151, 301, 1_000];
 /// Changes in each round, each of another key, spread evenly over all; between them as many of a key that nobody asks for.
 const CHANGES: usize = 20;
 /// Between two changes, at least: neither program holds one back that comes so long after the last.
 const APART: Duration = Duration::from_millis(150);
 
-/// One program with so many questions, in one round.
+/// One program with one load, in one round.
 #[derive(Clone, Debug)]
 pub struct Cell {
     /// Counted from 1.
     pub round: u32,
     /// Whose.
     pub program: Program,
-    /// How many keys its template asks for.
-    pub questions: usize,
+    /// What it asks.
+    pub load: Load,
     /// Whether it never rendered with Consul as it comes, so that Consul took as many connections as it was asked for.
     pub unlimited: bool,
     /// What was measured; nothing when it never rendered.
@@ -82,9 +82,9 @@ pub async fn render(rounds: u32, json: Option<&Path>, svg: Option<&Path>) -> Out
         if round % 2 == 0 {
             order.reverse();
         }
-        for questions in QUESTIONS {
+        for load in LOADS {
             for program in &order {
-                cells.push(cell(&consuls, home.path(), (round, *program, questions), &cells).await?);
+                cells.push(cell(&consuls, home.path(), (round, *program, load), &cells).await?);
             }
         }
         for program in &order {
@@ -106,8 +106,8 @@ impl Consuls {
         let unlimited = Agent::server_as("consul-unlimited", home, any)?;
         for consul in [&usual, &unlimited] {
             consul.ready().await?;
-            for number in 0..QUESTIONS[QUESTIONS.len() - 1] {
-                consul.put(&format!("kv/{}", program::key(number)), "start").await?;
+            for number in 0..MOST {
+                consul.put(&format!("kv/{}", load::key(number)), "start").await?;
             }
         }
         Ok(Consuls { usual, unlimited })
@@ -118,39 +118,35 @@ impl Consuls {
 async fn cell(
     consuls: &Consuls,
     home: &Path,
-    (round, program, questions): (u32, Program, usize),
+    (round, program, load): (u32, Program, Load),
     before: &[Cell],
 ) -> Outcome<Cell> {
-    let never = |cell: &Cell| cell.program == program && cell.questions == questions && cell.unlimited;
+    let never = |cell: &Cell| cell.program == program && cell.load == load && cell.unlimited;
     if !before.iter().any(never)
-        && let Some(sample) = sample(&consuls.usual, home, program, questions).await?
+        && let Some(sample) = sample(&consuls.usual, home, program, load).await?
     {
-        return Ok(Cell { round, program, questions, unlimited: false, sample: Some(sample) });
+        return Ok(Cell { round, program, load, unlimited: false, sample: Some(sample) });
     }
-    let sample = sample(&consuls.unlimited, home, program, questions).await?;
-    Ok(Cell { round, program, questions, unlimited: true, sample })
+    let sample = sample(&consuls.unlimited, home, program, load).await?;
+    Ok(Cell { round, program, load, unlimited: true, sample })
 }
 
-async fn sample(consul: &Agent, home: &Path, program: Program, questions: usize) -> Outcome<Option<Sample>> {
-    let sample = measured(consul, home, program, questions).await;
-    program::let_go(consul, questions).await?;
+async fn sample(consul: &Agent, home: &Path, program: Program, load: Load) -> Outcome<Option<Sample>> {
+    let sample = measured(consul, home, program, load).await;
+    program::let_go(consul, load.questions).await?;
     sample
 }
 
-async fn measured(
-    consul: &Agent,
-    home: &Path,
-    program: Program,
-    questions: usize,
-) -> Outcome<Option<Sample>> {
-    let Some((running, first)) = Running::start(program, consul, home, questions).await? else {
+async fn measured(consul: &Agent, home: &Path, program: Program, load: Load) -> Outcome<Option<Sample>> {
+    let Some((running, first)) = Running::start(program, consul, home, load).await? else {
         return Ok(None);
     };
     // Its questions are held open by then.
     sleep(APART * 4).await;
     let (mut bare, mut changes_ms, mut own_ms) = (Bare::of(consul).await?, Vec::new(), Vec::new());
     // Each is another key, in no order that anybody could have.
-    let mut keys: Vec<usize> = (0..CHANGES).map(|change| change * questions / CHANGES % questions).collect();
+    let mut keys: Vec<usize> =
+        (0..CHANGES).map(|change| change * load.questions / CHANGES % load.questions).collect();
     fastrand::shuffle(&mut keys);
     let before = usage(running.part.pid())?.busy;
     for key in keys {
@@ -177,7 +173,8 @@ fn data(cells: &[Cell], floods: &[Flood]) -> Value {
             })
         });
         json!({
-            "round": cell.round, "program": cell.program.word(), "questions": cell.questions,
+            "round": cell.round, "program": cell.program.word(), "questions": cell.load.questions,
+            "templates": cell.load.templates(),
             "connections": if cell.unlimited { "unlimited" } else { "consul's default" }, "measured": sample,
         })
     };

@@ -2,7 +2,12 @@
 
 use std::fmt::Write;
 
-use super::{Cell, QUESTIONS, program::Program, table};
+use super::{
+    Cell,
+    load::{LOADS, MOST, Templates},
+    program::Program,
+    table,
+};
 use crate::proxy::table::spread;
 
 const WIDTH: f64 = 860.0;
@@ -20,7 +25,7 @@ fn colour(program: Program) -> &'static str {
 }
 
 fn across(questions: usize) -> f64 {
-    let most = QUESTIONS[QUESTIONS.len() - 1] as f64;
+    let most = MOST as f64;
     LEFT + 30.0 + (WIDTH - LEFT - 90.0) * (questions as f64).log10() / most.log10()
 }
 
@@ -46,13 +51,19 @@ pub fn plot(cells: &[Cell], programs: &[Program]) -> String {
         _ = writeln!(out, "<line x1=\"{LEFT}\" x2=\"{WIDTH}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>");
         out += &text(LEFT - 8.0, y + 4.0, "end", &format!("{ms} ms"));
     }
-    for questions in QUESTIONS {
+    for questions in LOADS.iter().filter(|load| load.templates == Templates::One).map(|load| load.questions) {
         out += &text(across(questions), TOP + HEIGHT + 20.0, "middle", &questions.to_string());
     }
-    out += &text(WIDTH / 2.0, TOP + HEIGHT + 42.0, "middle", "questions of the template");
+    out += &text(
+        WIDTH / 2.0,
+        TOP + HEIGHT + 42.0,
+        "middle",
+        "questions; broken lines: each in a template of its own",
+    );
     out += &text(LEFT + 420.0, 47.0, "start", "hollow: on a Consul that takes more than 200 connections");
     for (place, program) in programs.iter().enumerate() {
-        out += &series(cells, *program);
+        out += &series(cells, *program, Templates::One);
+        out += &series(cells, *program, Templates::Each);
         let x = LEFT + 210.0 * place as f64;
         _ = writeln!(
             out,
@@ -68,18 +79,18 @@ pub fn plot(cells: &[Cell], programs: &[Program]) -> String {
 }
 
 /// The points of one program. A hollow one was measured on a Consul without its limit.
-fn series(cells: &[Cell], program: Program) -> String {
+fn series(cells: &[Cell], program: Program, templates: Templates) -> String {
     let (mut out, mut path, colour) = (String::new(), Vec::new(), colour(program));
-    for questions in QUESTIONS {
-        let of = table::of(cells, program, questions, |s| spread(s.changes_ms.clone()).middle);
+    for load in LOADS.into_iter().filter(|load| load.templates == templates) {
+        let of = table::of(cells, program, load, |s| spread(s.changes_ms.clone()).middle);
         if of.middle.is_nan() {
             continue;
         }
-        let mine = cells.iter().filter(|c| c.program == program && c.questions == questions);
+        let mine = cells.iter().filter(|c| c.program == program && c.load == load);
         let all = mine.clone().filter_map(|c| c.sample.as_ref()).flat_map(|s| s.changes_ms.iter().copied());
         let (all, hollow) = (spread(all.collect()), mine.clone().any(|c| c.unlimited));
         let shift = if program == Program::Rolecall { -3.0 } else { 3.0 };
-        let (x, y) = (across(questions) + shift, down(of.middle));
+        let (x, y) = (across(load.questions) + shift, down(of.middle));
         path.push(format!("{x:.1},{y:.1}"));
         let fill = if hollow { "white" } else { colour };
         _ = writeln!(
@@ -96,5 +107,6 @@ fn series(cells: &[Cell], program: Program) -> String {
             &format!("{:.1}", of.middle),
         );
     }
-    format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\"/>\n{out}", path.join(" "))
+    let dashes = if templates == Templates::Each { " stroke-dasharray=\"5 4\"" } else { "" };
+    format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\"{dashes}/>\n{out}", path.join(" "))
 }

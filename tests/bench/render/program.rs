@@ -1,4 +1,4 @@
-//! The two programs, run alike: one Go template of keys, one file, the same flags.
+//! The two programs, run alike: the same Go templates of keys, files and flags.
 
 use std::{
     fs,
@@ -14,6 +14,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 use tests::{Http, Outcome, Part, Recipe, Trouble, binary, consul::Agent, found};
 use tokio::time::Instant;
+
+use super::load::{Load, key};
 
 /// Who has not rendered by then counts as one that never does.
 pub const FIRST: Duration = Duration::from_secs(30);
@@ -60,11 +62,6 @@ pub fn version() -> Option<String> {
     Some(String::from_utf8_lossy(&said).trim().to_owned())
 }
 
-/// The name of one key.
-pub fn key(number: usize) -> String {
-    format!("bench/{number:04}")
-}
-
 /// A client from an address of its own: what the programs use up of Consul's connections is theirs alone.
 pub fn writer() -> Outcome<Http> {
     Http::kept(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)))
@@ -91,40 +88,34 @@ pub async fn let_go(consul: &Agent, questions: usize) -> Outcome {
 pub struct Running {
     /// The process.
     pub part: Part,
-    out: PathBuf,
+    home: PathBuf,
+    load: Load,
     http: Http,
 }
 
 impl Running {
-    /// Starts it with a template of so many keys, and waits for its file: also the milliseconds that took. Nothing when
-    /// it never came.
+    /// Starts it with these templates, and waits for all files: also the milliseconds that took. Nothing when they
+    /// never came.
     pub async fn start(
         program: Program,
         consul: &Agent,
         home: &Path,
-        questions: usize,
+        load: Load,
     ) -> Outcome<Option<(Running, f64)>> {
-        let (template, out) = (home.join("keys.ctmpl"), home.join("out"));
-        let line = |number| format!("{{{{ key \"{}\" }}}}\n", key(number));
-        fs::write(&template, (0..questions).map(line).collect::<String>())?;
-        _ = fs::remove_file(&out);
-        let arguments = [
-            format!("-consul-addr={}", consul.address()),
-            "-log-level=warn".into(),
-            format!("-template={}:{}", template.display(), out.display()),
-        ];
+        let mut arguments = vec![format!("-consul-addr={}", consul.address()), "-log-level=warn".into()];
+        arguments.extend(load.lay(home)?.iter().map(|pair| format!("-template={pair}")));
         let began = Instant::now();
         let part = program.recipe(home, &arguments)?.start()?;
-        let came = seen(&out, None, FIRST, |_| true).await;
+        let came = all_there(load.files(home), began + FIRST).await;
         let first = came.map(|at| (at - began).as_secs_f64() * 1e3);
-        let http = writer()?;
-        Ok(first.map(|first| (Running { part, out, http }, first)))
+        let running = Running { part, home: home.to_owned(), load, http: writer()? };
+        Ok(first.map(|first| (running, first)))
     }
 
     /// Changes one key, and tells after how many milliseconds the file held it.
     pub async fn change(&self, consul: &Agent, number: usize) -> Outcome<f64> {
         let value = format!("changed-{}", fastrand::u64(..));
-        let (file, wanted) = (self.out.clone(), value.clone());
+        let (file, wanted) = (self.file(number), value.clone());
         let before = identity(&file);
         let began = Instant::now();
         let seen =
@@ -145,10 +136,25 @@ impl Running {
         tests::when(answer.status == 200, || answer.text.clone())
     }
 
-    /// Its file.
-    pub fn out(&self) -> &Path {
-        &self.out
+    /// The file that holds this key.
+    pub fn file(&self, number: usize) -> PathBuf {
+        self.load.file(&self.home, number)
     }
+}
+
+/// When the last of the files was there; nothing when that was not in time.
+async fn all_there(mut missing: Vec<PathBuf>, end: Instant) -> Option<Instant> {
+    let look = move || {
+        while Instant::now() < end {
+            missing.retain(|file| !file.exists());
+            if missing.is_empty() {
+                return Some(Instant::now());
+            }
+            thread::sleep(LOOK);
+        }
+        None
+    };
+    tokio::task::spawn_blocking(look).await.ok().flatten()
 }
 
 /// When the file became another one that fits; nothing when it did not in time.

@@ -4,8 +4,9 @@
 use tests::plain;
 
 use super::{
-    Cell, QUESTIONS, Sample,
+    Cell, Sample,
     flood::{Flood, WRITES},
+    load::{LOADS, Load, MOST, Templates},
     program::{FIRST, Program},
 };
 use crate::proxy::table::{Spread, spread};
@@ -20,7 +21,7 @@ struct Row {
     title: &'static str,
     unit: &'static str,
     of: fn(&Sample) -> f64,
-    goal: fn(usize) -> Option<f64>,
+    goal: fn(Load) -> Option<f64>,
 }
 
 const ROWS: [Row; 7] = [
@@ -43,8 +44,8 @@ const ROWS: [Row; 7] = [
     Row { title: "memory", unit: "MB", of: |s| s.resident_mb, goal: |_| Some(LEANER) },
 ];
 
-fn faster(questions: usize) -> Option<f64> {
-    FASTER.iter().find(|(at, _)| *at == questions).map(|(_, goal)| *goal)
+fn faster(load: Load) -> Option<f64> {
+    FASTER.iter().find(|(at, _)| *at == load.questions).map(|(_, goal)| *goal)
 }
 
 /// What the program adds to Consul's own time, in the middle.
@@ -54,16 +55,16 @@ fn added(sample: &Sample) -> f64 {
 
 /// Prints a block for each number of questions, and one for the flood.
 pub fn table(cells: &[Cell], floods: &[Flood], programs: &[Program]) {
-    for questions in QUESTIONS {
+    for load in LOADS {
         plain("");
-        let title = if questions == 1 { "1 question".into() } else { format!("{questions} questions") };
+        let title = load.title();
         let names: String = programs.iter().map(|p| format!("{:>26}", p.word())).collect();
         let ratio = if programs.len() > 1 { "ratio" } else { "" };
         plain(format!("  {title:<26}{names}{ratio:>9}").trim_end());
         for row in &ROWS {
-            plain(&line(row, cells, programs, questions));
+            plain(&line(row, cells, programs, load));
         }
-        for program in programs.iter().filter(|program| unlimited(cells, **program, questions)) {
+        for program in programs.iter().filter(|program| unlimited(cells, **program, load)) {
             plain(&format!(
                 "    {} wrote nothing in {FIRST:?} within Consul's 200 connections; measured on a Consul that takes more",
                 program.word()
@@ -74,17 +75,17 @@ pub fn table(cells: &[Cell], floods: &[Flood], programs: &[Program]) {
     flooded(floods, programs);
 }
 
-fn unlimited(cells: &[Cell], program: Program, questions: usize) -> bool {
-    cells.iter().any(|c| c.program == program && c.questions == questions && c.unlimited)
+fn unlimited(cells: &[Cell], program: Program, load: Load) -> bool {
+    cells.iter().any(|c| c.program == program && c.load == load && c.unlimited)
 }
 
-fn line(row: &Row, cells: &[Cell], programs: &[Program], questions: usize) -> String {
+fn line(row: &Row, cells: &[Cell], programs: &[Program], load: Load) -> String {
     let title = format!("{}, {}", row.title, row.unit);
-    let columns = programs.iter().map(|program| shown(of(cells, *program, questions, row.of)));
+    let columns = programs.iter().map(|program| shown(of(cells, *program, load, row.of)));
     let columns: String = columns.map(|column| format!("{column:>26}")).collect();
-    let ratio = ratio(cells, questions, row.of).filter(|_| programs.len() > 1);
+    let ratio = ratio(cells, load, row.of).filter(|_| programs.len() > 1);
     let ratio_shown = ratio.map_or(String::new(), |ratio| format!("{:>8.1}×", ratio.middle));
-    let verdict = ratio.and_then(|ratio| Some((ratio, (row.goal)(questions)?)));
+    let verdict = ratio.and_then(|ratio| Some((ratio, (row.goal)(load)?)));
     let verdict =
         verdict.map_or(String::new(), |(ratio, goal)| met(ratio.middle >= goal, &format!("≥ {goal}×")));
     format!("  {title:<26}{columns}{ratio_shown}{verdict}")
@@ -95,15 +96,15 @@ fn met(met: bool, goal: &str) -> String {
 }
 
 /// The median of the rounds' values, and their spread.
-pub fn of(cells: &[Cell], program: Program, questions: usize, value: fn(&Sample) -> f64) -> Spread {
-    let cells = cells.iter().filter(|c| c.program == program && c.questions == questions);
+pub fn of(cells: &[Cell], program: Program, load: Load, value: fn(&Sample) -> f64) -> Spread {
+    let cells = cells.iter().filter(|c| c.program == program && c.load == load);
     spread(cells.filter_map(|c| c.sample.as_ref()).map(value).collect())
 }
 
 /// How many times more the other one takes, each round for itself; nothing when one of them has no value.
-pub fn ratio(cells: &[Cell], questions: usize, value: fn(&Sample) -> f64) -> Option<Spread> {
+pub fn ratio(cells: &[Cell], load: Load, value: fn(&Sample) -> f64) -> Option<Spread> {
     let in_round = |program, round| {
-        let mut cells = cells.iter().filter(|c| c.program == program && c.questions == questions);
+        let mut cells = cells.iter().filter(|c| c.program == program && c.load == load);
         cells.find(|c| c.round == round)?.sample.as_ref().map(value)
     };
     let rounds = 1..=cells.iter().map(|c| c.round).max().unwrap_or_default();
@@ -120,17 +121,17 @@ fn shown(spread: Spread) -> String {
     format!("{:.1} ({:.1}–{:.1})", spread.middle, spread.low, spread.high)
 }
 
-/// How the time of a change grows from the fewest questions to the most.
+/// How the time of a change grows from one question to the most.
 fn growth(cells: &[Cell], programs: &[Program]) {
-    let (few, many) = (QUESTIONS[0], QUESTIONS[QUESTIONS.len() - 1]);
     plain("");
     for program in programs {
-        let median =
-            |questions| of(cells, *program, questions, |s| spread(s.changes_ms.clone()).middle).middle;
-        let times = median(many) / median(few);
+        let median = |load| of(cells, *program, load, |s| spread(s.changes_ms.clone()).middle).middle;
+        let times = |templates| median(Load { questions: MOST, templates }) / median(LOADS[0]);
         plain(&format!(
-            "  {}: a change at {many} questions takes {times:.1} times as long as at {few}",
-            program.word()
+            "  {}: a change at {MOST} questions takes {:.1} times as long as at 1, with a template each {:.1} times",
+            program.word(),
+            times(Templates::One),
+            times(Templates::Each)
         ));
     }
 }

@@ -1,6 +1,7 @@
 //! What lies beside a file: staged texts, the previous one, and what they have in common with it.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
     os::unix::fs::{MetadataExt, fchown},
@@ -69,16 +70,20 @@ fn copy(target: &Path, previous: &Path) -> io::Result<()> {
     copy.persist(previous).map(drop).map_err(|e| e.error)
 }
 
-/// Removes what runs that were killed left staged. Nothing is lost when that fails.
-pub(super) fn sweep(target: &Path) {
-    let prefix = hidden(target, STAGED);
-    for entry in fs::read_dir(folder(target)).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let random = name.to_str().and_then(|name| name.strip_prefix(&prefix));
-        if random.is_some_and(|random| random.len() == 6 && random.chars().all(char::is_alphanumeric)) {
+/// Removes what runs that were killed left staged in a folder, for files of these names.
+pub(super) fn sweep(folder: &Path, of: impl Fn(&OsStr) -> bool) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if staged_for(&entry.file_name()).is_some_and(|name| of(OsStr::new(name))) {
             _ = fs::remove_file(entry.path());
         }
     }
+}
+
+/// The name of the file that this one was staged for, if it was.
+fn staged_for(name: &OsStr) -> Option<&str> {
+    let (name, random) = name.to_str()?.strip_prefix('.')?.rsplit_once(STAGED)?;
+    let is_random = random.len() == 6 && random.chars().all(char::is_alphanumeric);
+    is_random.then_some(name)
 }
 
 /// Puts the previous file in the place of `target`, and keeps it as the previous one.

@@ -1,7 +1,10 @@
 //! A folder with the files that one template gives: each is written as any file is, and those whose names are gone are
 //! removed. Only what was written here before is ever removed: its names are kept in the folder (`.rolecall.files`).
 
-use super::{Destination, FileError, Staged};
+use super::{
+    Destination, FileError, Staged,
+    beside::{folder, sweep},
+};
 use crate::parts;
 use serde_json::{Value, json};
 use std::{
@@ -77,17 +80,19 @@ impl Folder {
     /// Compares the files of a text with what is there, and lays those that differ beside their places.
     pub fn lay(&self, text: &str) -> Result<Laid, FileError> {
         let before = self.list()?;
-        let (mut staged, mut names) = (vec![], BTreeSet::new());
+        let (mut other, mut names) = (vec![], BTreeSet::new());
         for (name, text) in parts::split(text) {
             let file = self.file(name);
             let bytes = octets::bytes(text);
             if file.read()?.as_deref() == Some(&*bytes) {
                 file.repair()?;
             } else {
-                staged.push(file.stage(&bytes)?);
+                other.push((file, bytes));
             }
             names.insert(name.to_owned());
         }
+        sweep_all(other.iter().map(|(file, _)| file.target()));
+        let staged = other.iter().map(|(file, bytes)| file.stage(bytes)).collect::<Result<Vec<_>, _>>()?;
         let gone: Vec<PathBuf> = match self.gone {
             Gone::Removed => before.names.difference(&names).map(|name| self.like.path.join(name)).collect(),
             Gone::Kept => vec![],
@@ -127,6 +132,14 @@ impl Folder {
             file.persist(&path).map(drop).map_err(|e| e.error)
         };
         write().map_err(|source| FileError { path, what: "be written", source })
+    }
+}
+
+/// Removes what runs that were killed left staged for these files; each folder is read once.
+fn sweep_all(targets: impl Iterator<Item = PathBuf>) {
+    let targets: BTreeSet<PathBuf> = targets.collect();
+    for place in targets.iter().map(|target| folder(target)).collect::<BTreeSet<_>>() {
+        sweep(place, |name| targets.contains(&place.join(name)));
     }
 }
 
@@ -214,6 +227,11 @@ mod tests {
         fs::write(path.join("foreign.conf"), "x").unwrap();
         assert!(put(&folder, &[("a.conf", "a2\n"), ("c.conf", "")]));
         assert_eq!(names(&path), [".rolecall.files", "a.conf", "c.conf", "foreign.conf"]);
+        fs::write(path.join(".a.conf.staged-aB3xY9"), "left by one that was killed").unwrap();
+        fs::write(path.join(".foreign.conf.staged-aB3xY9"), "x").unwrap();
+        assert!(put(&folder, &[("a.conf", "a3\n")]));
+        fs::remove_file(path.join(".foreign.conf.staged-aB3xY9")).unwrap();
+        assert_eq!(names(&path), [".rolecall.files", "a.conf", "foreign.conf"]);
         assert!(put(&folder, &[]));
         assert_eq!(names(&path), [".rolecall.files", "foreign.conf"]);
     }

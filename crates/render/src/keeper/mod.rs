@@ -126,6 +126,9 @@ impl Memory {
 impl Keeper {
     /// Keeps until told to leave, or until the first text is in use when that is all that was asked for.
     pub async fn keep(mut self, mut leaving: Leaving) -> Exit {
+        if !self.dry {
+            self.target.sweep();
+        }
         loop {
             let next = self.next();
             let exit = tokio::select! {
