@@ -139,7 +139,8 @@ impl Keeper {
                 },
                 () = self.runs.notified() => self.go_on(),
                 (position, follower, landed) = self.fleet.landed() => self.land(position, follower, landed),
-                () = at(next) => self.turn(&mut leaving).await,
+                // A keeper waits for most of its life, and what a turn needs is ten times as much.
+                () = at(next) => Box::pin(self.turn(&mut leaving)).await,
             };
             if let Some(exit) = exit.filter(|exit| self.once || self.is_fatal(*exit)) {
                 self.leave().await;
