@@ -102,7 +102,7 @@ fn series(cells: &[Cell], program: Program, templates: Templates) -> String {
         );
         out += &text(
             x + 8.0 * shift.signum(),
-            y - 8.0,
+            if templates == Templates::Each && program == Program::Rolecall { y + 18.0 } else { y - 8.0 },
             if shift < 0.0 { "end" } else { "start" },
             &format!("{:.1}", of.middle),
         );
