@@ -41,10 +41,10 @@ impl Elders {
         self.lines.iter().rev().map(|elder| elder.pid).filter(|pid| *pid != serving).collect()
     }
 
-    /// Sweeps the old ones, and cuts everything of the oldest beyond `most`; how many sessions. A process without
-    /// sessions is let go, so that it can end.
-    pub async fn sweep(&mut self, serving: u32, sweep: &Sweep, most: Option<usize>) -> usize {
-        let (mut cut, mut old) = (0, 0);
+    /// Sweeps the old ones, and cuts everything of the oldest beyond `most`. A process without sessions is let go, so
+    /// that it can end.
+    pub async fn sweep(&mut self, serving: u32, sweep: &Sweep, most: Option<usize>) {
+        let mut old = 0;
         // In its place all the while: whoever waits for this may stop waiting.
         for at in (0..self.lines.len()).rev() {
             let Elder { pid, line, since } = &mut self.lines[at];
@@ -55,9 +55,9 @@ impl Elders {
                 }
                 continue;
             }
-            cut += sweep.sweep(line, since).await.unwrap_or_default();
+            sweep.sweep(line, since).await;
             if most.is_some_and(|most| old >= most) {
-                cut += clear(line).await;
+                clear(line, &sweep.cut).await;
             }
             let held = line.ask("show sess", LIMIT).await;
             if is_gone(&held) || held.is_ok_and(|list| sessions::all(&list).is_empty()) {
@@ -66,7 +66,6 @@ impl Elders {
                 old += 1;
             }
         }
-        cut
     }
 }
 

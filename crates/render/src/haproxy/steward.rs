@@ -5,8 +5,9 @@ use super::{
     demote::Demote,
     door::Door,
     elders::Elders,
+    sessions::Servers,
     socket::Socket,
-    sweep::{LIMIT, Named, Since, Sweep, clear, table},
+    sweep::{Cuts, LIMIT, Named, Since, Sweep, clear, table},
 };
 use crate::{report::HaproxyReport, status::State};
 use std::{
@@ -50,6 +51,8 @@ pub struct Steward {
     gone: BTreeMap<u32, Since>,
     /// Old workers that ended, and that the master lists all the same.
     ended: BTreeSet<u32>,
+    /// The sessions that were cut and not reported yet.
+    cut: Arc<Cuts>,
 }
 
 /// HAProxy is looked after this often; right after a reload, sooner and then ever less often, since the worker
@@ -70,8 +73,8 @@ impl Steward {
         runs: Arc<Notify>,
         report: HaproxyReport,
     ) -> Self {
-        let (elders, gone, ended) = Default::default();
-        Steward { door, applied, most_old, demote, runs, report, elders, gone, ended }
+        let (elders, gone, ended, cut) = Default::default();
+        Steward { door, applied, most_old, demote, runs, report, elders, gone, ended, cut }
     }
 
     /// Serves until the keeper is gone; its last reload is still swept up after.
@@ -133,44 +136,48 @@ impl Steward {
         if self.report.state() == State::Pending || serving != before {
             self.runs.notify_one();
         }
-        let cut = match self.door.master().cloned() {
-            Some(master) => self.sweep(&master, &old, cutting).await + self.cap(&master, &old).await,
+        match self.door.master().cloned() {
+            Some(master) => {
+                self.sweep(&master, &old, cutting).await;
+                self.cap(&master, &old).await;
+            }
             None => self.sweep_elders(serving, cutting).await,
-        };
-        self.report.cut(cut, fresh);
+        }
+        self.report.cut(self.cut.take(), fresh);
         true
     }
 
     /// As [`Steward::sweep`] and [`Steward::cap`], over lines of our own.
-    async fn sweep_elders(&mut self, serving: Option<u32>, cutting: &BTreeSet<String>) -> usize {
-        let (Some(serving), Some(stats)) = (serving, &self.door.stats) else { return 0 };
+    async fn sweep_elders(&mut self, serving: Option<u32>, cutting: &BTreeSet<String>) {
+        let (Some(serving), Some(stats)) = (serving, &self.door.stats) else { return };
         let mut now = Named { socket: stats.clone(), prefix: String::new() };
-        let Some(now) = table(&mut now).await else { return 0 };
-        let sweep = Sweep { now, cutting: cutting.clone(), time: self.demote.time() };
-        self.elders.sweep(serving, &sweep, self.most_old).await
+        let Some(now) = table(&mut now).await else { return };
+        let sweep = self.sweeps(now, cutting);
+        self.elders.sweep(serving, &sweep, self.most_old).await;
     }
 
     /// Cuts all sessions of the oldest workers beyond what may live on; they end with the last one.
-    async fn cap(&self, master: &Socket, old: &[u32]) -> usize {
-        let mut cut = 0;
+    async fn cap(&self, master: &Socket, old: &[u32]) {
         let living = old.iter().filter(|pid| !self.ended.contains(pid));
         for pid in living.skip(self.most_old.unwrap_or(usize::MAX)) {
-            cut += clear(&mut Named { socket: master.clone(), prefix: format!("@!{pid} ") }).await;
+            clear(&mut Named { socket: master.clone(), prefix: format!("@!{pid} ") }, &self.cut).await;
         }
-        cut
+    }
+
+    fn sweeps(&self, now: Servers, cutting: &BTreeSet<String>) -> Sweep {
+        Sweep { now, cutting: cutting.clone(), time: self.demote.time(), cut: Arc::clone(&self.cut) }
     }
 
     /// Cuts the sessions that old workers hold to servers which the present one has not.
-    async fn sweep(&mut self, master: &Socket, old: &[u32], cutting: &BTreeSet<String>) -> usize {
+    async fn sweep(&mut self, master: &Socket, old: &[u32], cutting: &BTreeSet<String>) {
         self.gone.retain(|pid, _| old.contains(pid));
         self.ended.retain(|pid| old.contains(pid));
         if old.is_empty() {
-            return 0;
+            return;
         }
         let mut now = Named { socket: master.clone(), prefix: "@1 ".into() };
-        let Some(now) = table(&mut now).await else { return 0 };
-        let sweep = Arc::new(Sweep { now, cutting: cutting.clone(), time: self.demote.time() });
-        let mut cut = 0;
+        let Some(now) = table(&mut now).await else { return };
+        let sweep = Arc::new(self.sweeps(now, cutting));
         for some in old.chunks(AT_ONCE) {
             let mut sweeping = JoinSet::new();
             for pid in some.iter().copied() {
@@ -179,16 +186,15 @@ impl Steward {
                 let mut worker = Named { socket: master.clone(), prefix: format!("@!{pid} ") };
                 sweeping.spawn(async move { (sweep.sweep(&mut worker, &mut since).await, pid, since) });
             }
-            for (swept, pid, since) in sweeping.join_all().await {
+            for (lives, pid, since) in sweeping.join_all().await {
                 // Asked again each time: it only seems so while the master has no descriptor left for a connection.
-                match swept {
-                    Some(_) => self.ended.remove(&pid),
-                    None => self.ended.insert(pid),
+                if lives {
+                    self.ended.remove(&pid)
+                } else {
+                    self.ended.insert(pid)
                 };
-                cut += swept.unwrap_or_default();
                 self.gone.insert(pid, since);
             }
         }
-        cut
     }
 }
