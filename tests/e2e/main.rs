@@ -8,6 +8,7 @@ mod bad_files;
 mod bad_input;
 mod cached;
 mod clocks;
+mod crowded;
 mod cut_off;
 mod demoted;
 mod denied;

@@ -195,49 +195,6 @@ async fn a_service_without_a_seat_is_asked_for_when_it_changes() -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_consul_takes_fewer_connections_fewer_are_held() -> Outcome {
-    const KEYS: usize = 150;
-    const LIMIT: usize = 60;
-    let home = tempdir()?;
-    let limit = json!({ "limits": { "http_max_conns_per_client": LIMIT } });
-    let server = Agent::server_as("consul-server", home.path(), limit)?;
-    server.ready().await?;
-    let (template, out) = (home.path().join("t.hbs"), home.path().join("out"));
-    // They lie in no folder, so that none is asked for together with others.
-    for n in 0..KEYS {
-        server.put(&format!("kv/k{n}"), 0).await?;
-    }
-    fs::write(&template, (0..KEYS).map(|n| format!("{{{{key \"k{n}\"}}}}\n")).collect::<String>())?;
-    let config = format!(
-        "consul {{\n  address = \"{}\"\n}}\ntemplate {{\n  source = \"{}\"\n  destination = \"{}\"\n}}\n",
-        server.address(),
-        template.display(),
-        out.display()
-    );
-    let render = Rolecall::start("render", "render", home.path(), &config, vec![])?;
-    render.ready().await?;
-    let told = "Consul takes no more connections";
-    until("that it is told", PATIENCE, async || when(render.part.log().contains(told), || "not yet".into()))
-        .await?;
-    for (round, n) in [0, 75, 149, 75].into_iter().enumerate() {
-        // Others get through: this harness asks from the same address.
-        until("a write to get through", PATIENCE, async || server.put(&format!("kv/k{n}"), round + 1).await)
-            .await?;
-        let held = until(format!("the file to hold {}", round + 1), PATIENCE, async || {
-            let text = fs::read_to_string(&out)?;
-            let found = text.lines().nth(n).unwrap_or_default().to_owned();
-            when(found == (round + 1).to_string(), || found.clone())
-        });
-        render.part.explain(held.await)?;
-    }
-    let log = render.part.log();
-    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
-    render.part.explain(when(lines(told) == 1 && lines("no answer that can be believed") == 0, || {
-        format!("told {} times, troubles {}", lines(told), lines("no answer that can be believed"))
-    }))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_for_the_templates_that_asked() -> Outcome {
     const TEMPLATES: usize = 100;
     let home = tempdir()?;

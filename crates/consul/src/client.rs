@@ -51,7 +51,7 @@ impl Client {
         let settings = Arc::new(settings.clone());
         let connection = Arc::new(Connection::new(Arc::clone(&settings))?);
         let access = Arc::new(Access::new(&settings)?);
-        let seats = Seats::new(settings.max_connections);
+        let seats = Seats::new(settings.max_connections, settings.block_query_wait);
         Ok(Client {
             settings,
             connection,

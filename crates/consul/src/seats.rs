@@ -13,8 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-pub(crate) use table::RELIEF;
-use table::Table;
+use table::{SPARE, Table};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, sleep_until},
@@ -34,11 +33,14 @@ const SHORT: Duration = Duration::from_millis(5);
 const MOMENT: Duration = Duration::from_millis(50);
 /// One that hangs keeps its turn no longer: the others wait behind it.
 const LONG: Duration = Duration::from_millis(500);
+/// Consul holds a question open for a sixteenth longer than it was asked to, and so much more where it is busy.
+const LATE: Duration = Duration::from_millis(500);
 
 /// The seats for all questions of one program; clones share them.
 #[derive(Clone, Debug)]
 pub struct Seats {
     table: Arc<Mutex<Table>>,
+    relief: Duration,
     turns: Arc<Semaphore>,
     hurried: Arc<Semaphore>,
 }
@@ -58,19 +60,25 @@ pub struct Claim {
     known: Option<u64>,
 }
 
-/// How many may be held open of so many connections.
+/// How many may be held open of so many connections: turns need some, and those that were given up.
 #[must_use]
 pub fn held(connections: usize) -> usize {
-    connections.saturating_sub(TURNS)
+    connections.saturating_sub(TURNS) * SPARE / (SPARE + 1)
 }
 
 impl Seats {
-    /// For so many connections in all.
+    /// For so many connections in all, on each of which Consul may hold a question open for so long.
     #[must_use]
-    pub fn new(connections: usize) -> Seats {
-        let table = Table::new(held(connections));
+    pub fn new(connections: usize, wait: Duration) -> Seats {
+        let relief = wait + wait / 16 + LATE;
+        let table = Table::new(held(connections), relief);
         let turns = |turns| Arc::new(Semaphore::new(turns));
-        Seats { table: Arc::new(Mutex::new(table)), turns: turns(TURNS - HURRIED), hurried: turns(HURRIED) }
+        Seats {
+            table: Arc::new(Mutex::new(table)),
+            relief,
+            turns: turns(TURNS - HURRIED),
+            hurried: turns(HURRIED),
+        }
     }
 
     /// A claim of a question that is new.
@@ -79,6 +87,11 @@ impl Seats {
         let gives_up = Arc::new(Notify::new());
         let number = self.with(|table| table.enter(Arc::clone(&gives_up)));
         Claim { seats: self.clone(), number, gives_up, asked: None, sat: None, ear: None, known: None }
+    }
+
+    /// How long a question counts at Consul that was given up.
+    pub(crate) fn relief(&self) -> Duration {
+        self.relief
     }
 
     /// How many seats overviews of keys may have: what all others need is a quarter at least.
@@ -109,6 +122,8 @@ impl Seats {
         match answer {
             Err(error) if error.turned_away() => {
                 // Others may be answered meanwhile, or not.
+                let now = Instant::now();
+                self.with(|table| table.fill(now, now + MOMENT));
                 sleep(MOMENT).await;
                 let again = self.with(|table| table.turned_away(turn, asked, Instant::now()));
                 (!again).then_some(Err(error))
@@ -138,11 +153,12 @@ impl Claim {
         let told = self.ear.as_ref().is_some_and(Ear::is_told);
         let asked = Instant::now();
         if !told && self.seats.with(|table| table.sit(self.number, asked)) {
-            let seat = Seat(self);
+            let mut seat = Seat { claim: self, is_answered: false };
             let answer = tokio::select! {
                 answer = ask(true) => Some(answer),
                 () = self.gives_up.notified() => None,
             };
+            seat.is_answered = answer.is_some();
             drop(seat);
             self.sat = Some(Instant::now());
             return self.seats.judge(answer?, false, asked).await;
@@ -216,11 +232,17 @@ fn end(turn: OwnedSemaphorePermit, over: Instant) {
 }
 
 /// A seat that is taken, until dropped: whoever asked may have gone on before the answer.
-struct Seat<'a>(&'a Claim);
+struct Seat<'a> {
+    claim: &'a Claim,
+    is_answered: bool,
+}
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        self.0.seats.with(|table| table.rise(self.0.number));
+        let number = self.claim.number;
+        self.claim
+            .seats
+            .with(|table| if self.is_answered { table.rise(number) } else { table.give_up(number) });
     }
 }
 
@@ -235,7 +257,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_turned_away_asks_in_its_turn() {
-        let seats = Seats::new(TURNS + 10);
+        let seats = Seats::new(TURNS + 13, LONG);
+        assert_eq!(held(TURNS + 13), 10);
         let mut claims: Vec<_> = (0..10).map(|_| seats.claim()).collect();
         let away = |held: bool| async move {
             if !held {
@@ -254,13 +277,17 @@ mod tests {
             });
         }
         tokio::task::yield_now().await;
-        assert!(last.ask(false, away).await.is_none(), "it does not serve it alone");
+        let asked = Instant::now();
+        let mut another = seats.claim();
+        let (answer, sat) = tokio::join!(last.ask(false, away), sits(&mut another));
+        assert!(answer.is_none(), "it does not serve it alone");
+        assert!(!sat && asked.elapsed() == MOMENT, "meanwhile, nobody else asks for long");
         assert!(last.ask(false, away).await.is_some_and(|answer| answer.is_ok()), "there is no seat for it");
     }
 
     #[tokio::test(start_paused = true)]
     async fn all_are_asked_and_never_too_many_at_once() {
-        let seats = Seats::new(20);
+        let seats = Seats::new(20, LONG);
         let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
         let began = Instant::now();
         let mut asking = tokio::task::JoinSet::new();
@@ -278,13 +305,13 @@ mod tests {
             });
         }
         assert!(asking.join_all().await.into_iter().all(|asked| asked));
-        assert_eq!(counts.1.load(Ordering::SeqCst), 20);
+        assert_eq!(counts.1.load(Ordering::SeqCst), 9 + TURNS, "three are for those that are given up");
         assert!(began.elapsed() < Duration::from_secs(11), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_changed_takes_the_seat_of_a_quiet_one() {
-        let seats = Seats::new(TURNS + 1);
+        let seats = Seats::new(TURNS + 2, LONG);
         let (mut quiet, mut lively) = (seats.claim(), seats.claim());
         let held = tokio::spawn(async move {
             quiet
@@ -301,7 +328,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_goes_on_before_the_answer_leaves_its_seat() {
-        let seats = Seats::new(TURNS + 1);
+        let seats = Seats::new(TURNS + 2, LONG);
         let (mut first, mut second) = (seats.claim(), seats.claim());
         let gone = tokio::time::timeout(
             TURN,

@@ -14,26 +14,32 @@ const MORE: usize = 10;
 const LEAST: usize = 4;
 /// Where Consul takes no more, so many connections are left to turns, and to others on this machine.
 const OTHERS: usize = 8;
-/// A question that is given up counts until Consul would have answered it, which it was asked to do within 10 s.
-pub(crate) const RELIEF: Duration = Duration::from_secs(11);
+/// For so many of those there is room beside the seats, a share of these: as long as there are more, nobody else sits.
+pub(super) const SPARE: usize = 4;
 
 /// The claims to seats, and who sits.
 #[derive(Debug)]
 pub(super) struct Table {
     /// How many there are at most.
     most: usize,
+    /// A question that is given up counts for so long: until Consul would have answered it.
+    relief: Duration,
     /// How many there are now.
     seats: usize,
     /// When there are more again.
     more: Option<Instant>,
     /// When Consul turned somebody away, for whose sake nothing is left to others yet.
     crowded: Option<Instant>,
+    /// Until when no more than so many sit.
+    full: Option<(Instant, usize)>,
     /// When something was left to others.
     relieved: Option<Instant>,
     /// When Consul answered last.
     answered: Option<Instant>,
     clock: u64,
     claims: BTreeMap<u64, Place>,
+    /// Until when those that were given up count.
+    given_up: Vec<Instant>,
 }
 
 #[derive(Debug)]
@@ -45,16 +51,19 @@ struct Place {
 }
 
 impl Table {
-    pub(super) fn new(seats: usize) -> Table {
+    pub(super) fn new(seats: usize, relief: Duration) -> Table {
         Table {
             most: seats,
+            relief,
             seats,
             more: None,
             crowded: None,
+            full: None,
             relieved: None,
             answered: None,
             clock: 0,
             claims: BTreeMap::new(),
+            given_up: Vec::new(),
         }
     }
 
@@ -89,8 +98,16 @@ impl Table {
         self.claims.values().filter(|place| place.sits.is_some()).count()
     }
 
-    fn quietest(&mut self) -> Option<&mut Place> {
-        self.claims.values_mut().filter(|place| place.sits.is_some()).min_by_key(|place| place.changed)
+    /// Whether Consul counts so few that one more may be asked.
+    fn has_room(&mut self, now: Instant) -> bool {
+        self.given_up.retain(|over| *over > now);
+        self.taken() + self.given_up.len() < self.seats + self.seats.div_ceil(SPARE)
+    }
+
+    /// Who has been quiet longest of those that sit, and how long.
+    fn quietest(&self) -> Option<(u64, u64)> {
+        let sits = self.claims.iter().filter(|(_, place)| place.sits.is_some());
+        sits.map(|(number, place)| (place.changed, *number)).min()
     }
 
     /// Whether it gets a seat: a free one, or that of the one which has been quiet longest, if that is longer than itself.
@@ -100,10 +117,14 @@ impl Table {
             self.relieve(now);
         }
         self.add(now);
+        let is_full = self.full(now).is_some_and(|most| self.taken() >= most);
+        if is_full || !self.has_room(now) {
+            return false;
+        }
         let mine = self.claims.get(&number).map_or(0, |place| place.changed);
         if self.taken() >= self.seats {
             match self.quietest() {
-                Some(place) if place.changed < mine => place.rise(),
+                Some((changed, quiet)) if changed < mine => self.dismiss(quiet),
                 _ => return false,
             }
         }
@@ -113,15 +134,40 @@ impl Table {
         })
     }
 
+    /// Its question was answered.
     pub(super) fn rise(&mut self, number: u64) {
         if let Some(place) = self.claims.get_mut(&number) {
             place.sits = None;
         }
     }
 
+    /// Its question is given up, if it still sits.
+    pub(super) fn give_up(&mut self, number: u64) {
+        let since = self.claims.get_mut(&number).and_then(|place| place.sits.take());
+        self.given_up.extend(since.map(|since| since + self.relief));
+    }
+
+    /// Has it give up its question, for the sake of others.
+    fn dismiss(&mut self, number: u64) {
+        self.give_up(number);
+        if let Some(place) = self.claims.get(&number) {
+            place.gives_up.notify_one();
+        }
+    }
+
     /// Consul answered somebody.
     pub(super) fn hear(&mut self, now: Instant) {
         self.answered = Some(now);
+    }
+
+    /// Consul turned somebody away just now: until then no more sit than do, since it would turn them away, too.
+    pub(super) fn fill(&mut self, now: Instant, until: Instant) {
+        let most = self.full(now).map_or(self.taken(), |most| most.min(self.taken()));
+        self.full = Some((until, most));
+    }
+
+    fn full(&self, now: Instant) -> Option<usize> {
+        self.full.filter(|(until, _)| now < *until).map(|(_, most)| most)
     }
 
     /// Consul turned away who asked at `asked`; whether it serves others, so that the number of connections is the cause, and
@@ -148,7 +194,7 @@ impl Table {
     /// Leaves some seats to others, unless it did just now; false when there is none to spare.
     fn relieve(&mut self, now: Instant) -> bool {
         self.crowded = None;
-        if self.relieved.is_some_and(|at| now < at + RELIEF) {
+        if self.relieved.is_some_and(|at| now < at + self.relief) {
             return true;
         }
         let fewer = self.seats.saturating_sub(OTHERS).max(self.least());
@@ -167,8 +213,8 @@ impl Table {
     /// Has those go for whom there is no seat.
     fn shrink(&mut self) {
         for _ in self.seats..self.taken() {
-            if let Some(place) = self.quietest() {
-                place.rise();
+            if let Some((_, quiet)) = self.quietest() {
+                self.dismiss(quiet);
             }
         }
     }
@@ -185,16 +231,11 @@ impl Table {
     }
 }
 
-impl Place {
-    fn rise(&mut self) {
-        self.sits = None;
-        self.gives_up.notify_one();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RELIEF: Duration = Duration::from_secs(11);
 
     fn sit(table: &Table) -> Vec<u64> {
         let sits = table.claims.iter().filter(|(_, place)| place.sits.is_some());
@@ -203,7 +244,7 @@ mod tests {
 
     #[test]
     fn who_changed_last_sits() {
-        let (mut table, now) = (Table::new(2), Instant::now());
+        let (mut table, now) = (Table::new(2, RELIEF), Instant::now());
         let [a, b, c] = [(); 3].map(|()| table.enter(Arc::default()));
         assert!(table.sit(a, now) && table.sit(b, now), "there is room");
         assert!(!table.sit(c, now), "it has been quiet as long as they have");
@@ -218,10 +259,30 @@ mod tests {
     }
 
     #[test]
+    fn those_that_were_given_up_count_until_consul_has_done_with_them() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut table = Table::new(8, RELIEF);
+        let claims: Vec<u64> = (0..13).map(|_| table.enter(Arc::default())).collect();
+        assert!(claims[..8].iter().all(|claim| table.sit(*claim, at(0))));
+        claims[8..].iter().for_each(|claim| table.change(*claim));
+        let sits: Vec<bool> = claims[8..].iter().map(|claim| table.sit(*claim, at(1))).collect();
+        assert_eq!(sits, [true, true, false, false, false], "a quarter");
+        assert_eq!(sit(&table), [&claims[2..8], &claims[8..10]].concat(), "nobody goes for nothing");
+        table.rise(claims[2]);
+        assert!(table.sit(claims[10], at(1)), "who was answered does not count");
+        table.give_up(claims[3]);
+        table.give_up(claims[0]);
+        assert!(!table.sit(claims[11], at(10)), "though there is a free seat");
+        assert!(table.sit(claims[11], at(11)));
+        assert_eq!(table.given_up, [], "each counts from when it was asked, and once");
+    }
+
+    #[test]
     fn there_are_as_many_seats_as_consul_takes_connections() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut table = Table::new(30);
+        let mut table = Table::new(30, RELIEF);
         let claims: Vec<u64> = (0..31).map(|_| table.enter(Arc::default())).collect();
         assert!(claims[..30].iter().all(|claim| table.sit(*claim, at(0))));
         assert!(!table.turned_away(false, at(0), at(0)), "nobody knows yet whether Consul serves anybody");
