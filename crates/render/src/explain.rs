@@ -279,6 +279,6 @@ mod tests {
     async fn what_there_is_no_room_for_is_asked_in_turn() {
         let template: String = (0..20).map(|n| format!("{{{{ keyOrDefault \"k{n}\" \"\" }}}}")).collect();
         let shown = explained(&[&template]).await.show();
-        assert_eq!(shown["connections"], json!({"budget": 16, "held": 8, "in_turn": 12, "polled": 0}));
+        assert_eq!(shown["connections"], json!({"budget": 16, "held": 6, "in_turn": 14, "polled": 0}));
     }
 }
