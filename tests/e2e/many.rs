@@ -92,7 +92,7 @@ async fn keys_that_begin_alike_are_asked_for_together() -> Outcome {
     const CHANGES: usize = 20;
     let mut many = Many::start(async |_| Ok(())).await?;
     // In its turn, none would wait for so long.
-    rests(&many.render, 92, 5_000).await?;
+    rests(&many.render, 73, 5_000).await?;
     // Each against the order in which they would have their turns.
     for n in (0..QUESTIONS).step_by(QUESTIONS / CHANGES).collect::<Vec<_>>().into_iter().rev() {
         many.change(n, "1").await?;
@@ -178,7 +178,7 @@ async fn a_service_without_a_seat_is_asked_for_when_it_changes() -> Outcome {
     };
     holds(&expected).await?;
     // In its turn, none would wait for so long.
-    rests(&render, 8, 4_000).await?;
+    rests(&render, 6, 4_000).await?;
     for n in (0..SERVICES - 1).step_by(2).rev() {
         let body = json!({ "Status": "critical" });
         server.put(&format!("agent/check/update/service:s{n}"), body).await?;

@@ -51,7 +51,7 @@ impl Client {
         let settings = Arc::new(settings.clone());
         let connection = Arc::new(Connection::new(Arc::clone(&settings))?);
         let access = Arc::new(Access::new(&settings)?);
-        let seats = Seats::new(settings.max_connections, settings.block_query_wait);
+        let seats = Seats::new(settings.max_connections);
         Ok(Client {
             settings,
             connection,
@@ -131,7 +131,7 @@ impl Client {
     /// A claim to keep one question open: what is held open is bounded by `max_connections`.
     #[must_use]
     pub fn claim(&self) -> Claim {
-        self.seats.claim()
+        self.seats.claim(self.settings.block_query_wait)
     }
 
     pub(crate) fn quarantine(&self) -> Duration {

@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+pub(crate) use table::RELIEF;
 use table::{SPARE, Table};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
@@ -30,7 +31,7 @@ pub(crate) const TURN_EACH: Duration = Duration::from_micros(15_000 / (TURNS - H
 /// The turn of one that is in a hurry: no more than 1,600 a second.
 const SHORT: Duration = Duration::from_millis(5);
 /// Whoever is turned away waits so long to see whether others are, too.
-const MOMENT: Duration = Duration::from_millis(50);
+const MOMENT: Duration = Duration::from_millis(100);
 /// One that hangs keeps its turn no longer: the others wait behind it.
 const LONG: Duration = Duration::from_millis(500);
 /// Consul holds a question open for a sixteenth longer than it was asked to, and so much more where it is busy.
@@ -40,7 +41,7 @@ const LATE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Seats {
     table: Arc<Mutex<Table>>,
-    relief: Duration,
+    met: Arc<Notify>,
     turns: Arc<Semaphore>,
     hurried: Arc<Semaphore>,
 }
@@ -67,31 +68,26 @@ pub fn held(connections: usize) -> usize {
 }
 
 impl Seats {
-    /// For so many connections in all, on each of which Consul may hold a question open for so long.
+    /// For so many connections in all.
     #[must_use]
-    pub fn new(connections: usize, wait: Duration) -> Seats {
-        let relief = wait + wait / 16 + LATE;
-        let table = Table::new(held(connections), relief);
+    pub fn new(connections: usize) -> Seats {
+        let table = Table::new(held(connections));
         let turns = |turns| Arc::new(Semaphore::new(turns));
         Seats {
             table: Arc::new(Mutex::new(table)),
-            relief,
+            met: Arc::default(),
             turns: turns(TURNS - HURRIED),
             hurried: turns(HURRIED),
         }
     }
 
-    /// A claim of a question that is new.
+    /// A claim of a question that is new, which Consul may hold open for so long.
     #[must_use]
-    pub fn claim(&self) -> Claim {
+    pub fn claim(&self, wait: Duration) -> Claim {
         let gives_up = Arc::new(Notify::new());
-        let number = self.with(|table| table.enter(Arc::clone(&gives_up)));
+        let counts = wait + wait / 16 + LATE;
+        let number = self.with(|table| table.enter(Instant::now(), counts, Arc::clone(&gives_up)));
         Claim { seats: self.clone(), number, gives_up, asked: None, sat: None, ear: None, known: None }
-    }
-
-    /// How long a question counts at Consul that was given up.
-    pub(crate) fn relief(&self) -> Duration {
-        self.relief
     }
 
     /// How many seats overviews of keys may have: what all others need is a quarter at least.
@@ -111,21 +107,16 @@ impl Seats {
         }
     }
 
-    /// Takes in how a question ended that was asked at `asked`, in its turn or on a seat; nothing when it is to be asked again,
-    /// since Consul took no more connections.
-    async fn judge<T>(
-        &self,
-        answer: Result<T, ClientError>,
-        turn: bool,
-        asked: Instant,
-    ) -> Option<Result<T, ClientError>> {
+    /// Takes in how a question ended that was asked in its turn or on a seat; nothing when it is to be asked again, since
+    /// Consul took no more connections.
+    async fn judge<T>(&self, answer: Result<T, ClientError>, turn: bool) -> Option<Result<T, ClientError>> {
         match answer {
             Err(error) if error.turned_away() => {
                 // Others may be answered meanwhile, or not.
-                let now = Instant::now();
-                self.with(|table| table.fill(now, now + MOMENT));
+                let then = Instant::now();
+                self.with(|table| table.fill(then, then + MOMENT));
                 sleep(MOMENT).await;
-                let again = self.with(|table| table.turned_away(turn, asked, Instant::now()));
+                let again = self.with(|table| table.turned_away(turn, then, Instant::now()));
                 (!again).then_some(Err(error))
             }
             answer => {
@@ -150,18 +141,32 @@ impl Claim {
         first: bool,
         ask: impl FnOnce(bool) -> F,
     ) -> Option<Result<T, ClientError>> {
+        self.settled().await;
+        let answer = self.seated(first, ask).await;
+        if answer.is_some() {
+            self.met();
+        }
+        answer
+    }
+
+    /// Asks on a seat, or in its turn.
+    async fn seated<T, F: Future<Output = Result<T, ClientError>>>(
+        &mut self,
+        first: bool,
+        ask: impl FnOnce(bool) -> F,
+    ) -> Option<Result<T, ClientError>> {
         let told = self.ear.as_ref().is_some_and(Ear::is_told);
-        let asked = Instant::now();
-        if !told && self.seats.with(|table| table.sit(self.number, asked)) {
+        if !told && self.seats.with(|table| table.sit(self.number, Instant::now())) {
             let mut seat = Seat { claim: self, is_answered: false };
             let answer = tokio::select! {
+                biased;
                 answer = ask(true) => Some(answer),
-                () = self.gives_up.notified() => None,
+                () = self.dismissed() => None,
             };
             seat.is_answered = answer.is_some();
             drop(seat);
             self.sat = Some(Instant::now());
-            return self.seats.judge(answer?, false, asked).await;
+            return self.seats.judge(answer?, false).await;
         }
         if let Some(ear) = self.ear.as_mut() {
             ear.waits();
@@ -184,7 +189,27 @@ impl Claim {
             }
         };
         self.asked = Some(Instant::now());
-        self.seats.judge(answer, true, now).await
+        self.seats.judge(answer, true).await
+    }
+
+    /// Waits until those that began together all had an answer, or time enough for it.
+    async fn settled(&self) {
+        loop {
+            let met = self.seats.met.notified();
+            let settles = self.seats.with(|table| table.settles(self.number, Instant::now()));
+            let Some(until) = settles else { return };
+            tokio::select! {
+                () = met => {}
+                () = sleep_until(until) => return,
+            }
+        }
+    }
+
+    /// Waits until its seat is given to another. It may have been told so when it had left the one before already.
+    async fn dismissed(&self) {
+        while self.seats.with(|table| table.sits(self.number)) {
+            self.gives_up.notified().await;
+        }
     }
 
     /// Waits until it may have its next turn; true when it is in a hurry.
@@ -209,6 +234,16 @@ impl Claim {
     /// What an overview need not tell any more.
     pub(crate) fn knows(&mut self, written: Option<u64>) {
         self.known = written;
+        if written.is_some() {
+            self.met();
+        }
+    }
+
+    /// It is not new any more.
+    fn met(&self) {
+        if self.seats.with(|table| table.meet(self.number)) {
+            self.seats.met.notify_waiters();
+        }
     }
 
     /// The answer changed: it is of those that changed last.
@@ -219,7 +254,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.seats.with(|table| table.leave(self.number));
+        if self.seats.with(|table| table.leave(self.number)) {
+            self.seats.met.notify_waiters();
+        }
     }
 }
 
@@ -257,9 +294,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_turned_away_asks_in_its_turn() {
-        let seats = Seats::new(TURNS + 13, LONG);
+        let seats = Seats::new(TURNS + 13);
         assert_eq!(held(TURNS + 13), 10);
-        let mut claims: Vec<_> = (0..10).map(|_| seats.claim()).collect();
+        let mut claims: Vec<_> = (0..10).map(|_| seats.claim(LONG)).collect();
         let away = |held: bool| async move {
             if !held {
                 return Ok(());
@@ -267,7 +304,7 @@ mod tests {
             let (address, why) = (String::new(), String::new());
             Err(ClientError::Unreachable { address, why, at_once: true })
         };
-        let mut last = claims.remove(0);
+        let (mut last, mut another) = (claims.remove(0), seats.claim(LONG));
         assert!(last.ask(false, away).await.is_some_and(|answer| answer.is_err()), "Consul may be gone");
         assert!(sits(&mut claims[0]).await);
         let mut holding = tokio::task::JoinSet::new();
@@ -277,8 +314,8 @@ mod tests {
             });
         }
         tokio::task::yield_now().await;
+        sleep(LONG).await;
         let asked = Instant::now();
-        let mut another = seats.claim();
         let (answer, sat) = tokio::join!(last.ask(false, away), sits(&mut another));
         assert!(answer.is_none(), "it does not serve it alone");
         assert!(!sat && asked.elapsed() == MOMENT, "meanwhile, nobody else asks for long");
@@ -287,12 +324,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_are_asked_and_never_too_many_at_once() {
-        let seats = Seats::new(20, LONG);
+        let seats = Seats::new(20);
         let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
         let began = Instant::now();
         let mut asking = tokio::task::JoinSet::new();
         for _ in 0..500 {
-            let (mut claim, counts) = (seats.claim(), Arc::clone(&counts));
+            let (mut claim, counts) = (seats.claim(LONG), Arc::clone(&counts));
             asking.spawn(async move {
                 let ask = async |held: bool| {
                     let (open, most) = &*counts;
@@ -311,8 +348,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_changed_takes_the_seat_of_a_quiet_one() {
-        let seats = Seats::new(TURNS + 2, LONG);
-        let (mut quiet, mut lively) = (seats.claim(), seats.claim());
+        let seats = Seats::new(TURNS + 2);
+        let (mut quiet, mut lively) = (seats.claim(LONG), seats.claim(LONG));
         let held = tokio::spawn(async move {
             quiet
                 .ask(false, async |held| if held { std::future::pending().await } else { Ok(()) })
@@ -328,8 +365,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_goes_on_before_the_answer_leaves_its_seat() {
-        let seats = Seats::new(TURNS + 2, LONG);
-        let (mut first, mut second) = (seats.claim(), seats.claim());
+        let seats = Seats::new(TURNS + 2);
+        let (mut first, mut second) = (seats.claim(LONG), seats.claim(LONG));
         let gone = tokio::time::timeout(
             TURN,
             first.ask(false, async |_| std::future::pending::<Result<(), _>>().await),

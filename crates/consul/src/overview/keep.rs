@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Client, ClientError, Query,
     cursor::{Cursor, Heard},
-    seats::{Claim, TURN_EACH},
+    seats::{Claim, RELIEF, TURN_EACH},
     watch::Pace,
     wire::pairs,
 };
@@ -64,7 +64,7 @@ pub(super) async fn keep(client: Client, overviews: Overviews) {
                 is_wanted
             });
             if held.len() < count {
-                stays = Instant::now() + client.seats().relief();
+                stays = Instant::now() + RELIEF;
             }
             for overview in wanted {
                 let hold = hold(client.clone(), overviews.clone(), overview.clone());

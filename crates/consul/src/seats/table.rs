@@ -10,11 +10,15 @@ const PROVEN: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(30);
 /// Then so many of all, a share.
 const MORE: usize = 10;
+/// Those that begin together all have an answer, or had so much time for it, before one is held open.
+const SETTLE: Duration = Duration::from_millis(500);
 /// There are so many seats in any case, if there are as many at all.
 const LEAST: usize = 4;
 /// Where Consul takes no more, so many connections are left to turns, and to others on this machine.
 const OTHERS: usize = 8;
-/// For so many of those there is room beside the seats, a share of these: as long as there are more, nobody else sits.
+/// What was left to others is theirs for so long at least.
+pub(crate) const RELIEF: Duration = Duration::from_secs(11);
+/// For so many that were given up there is room beside the seats, a share of these: as long as there are more, nobody else sits.
 pub(super) const SPARE: usize = 4;
 
 /// The claims to seats, and who sits.
@@ -22,8 +26,6 @@ pub(super) const SPARE: usize = 4;
 pub(super) struct Table {
     /// How many there are at most.
     most: usize,
-    /// A question that is given up counts for so long: until Consul would have answered it.
-    relief: Duration,
     /// How many there are now.
     seats: usize,
     /// When there are more again.
@@ -38,6 +40,10 @@ pub(super) struct Table {
     answered: Option<Instant>,
     clock: u64,
     claims: BTreeMap<u64, Place>,
+    /// How many of them have had no answer yet.
+    new: usize,
+    /// Until when those that had one wait for these.
+    settles: Option<Instant>,
     /// Until when those that were given up count.
     given_up: Vec<Instant>,
 }
@@ -45,16 +51,18 @@ pub(super) struct Table {
 #[derive(Debug)]
 struct Place {
     changed: u64,
+    is_new: bool,
+    /// Given up, its question counts for so long: until Consul would have answered it.
+    counts: Duration,
     /// Since when.
     sits: Option<Instant>,
     gives_up: Arc<Notify>,
 }
 
 impl Table {
-    pub(super) fn new(seats: usize, relief: Duration) -> Table {
+    pub(super) fn new(seats: usize) -> Table {
         Table {
             most: seats,
-            relief,
             seats,
             more: None,
             crowded: None,
@@ -63,6 +71,8 @@ impl Table {
             answered: None,
             clock: 0,
             claims: BTreeMap::new(),
+            new: 0,
+            settles: None,
             given_up: Vec::new(),
         }
     }
@@ -77,14 +87,32 @@ impl Table {
         self.clock
     }
 
-    pub(super) fn enter(&mut self, gives_up: Arc<Notify>) -> u64 {
+    pub(super) fn enter(&mut self, now: Instant, counts: Duration, gives_up: Arc<Notify>) -> u64 {
         let number = self.tick();
-        self.claims.insert(number, Place { changed: 0, sits: None, gives_up });
+        self.claims.insert(number, Place { changed: 0, is_new: true, counts, sits: None, gives_up });
+        self.new += 1;
+        self.settles = Some(now + SETTLE);
         number
     }
 
-    pub(super) fn leave(&mut self, number: u64) {
+    /// It is gone; whether it was the last new one.
+    pub(super) fn leave(&mut self, number: u64) -> bool {
+        let was_last = self.meet(number);
         self.claims.remove(&number);
+        was_last
+    }
+
+    /// It is not new any more: it had an answer. Whether it was the last new one.
+    pub(super) fn meet(&mut self, number: u64) -> bool {
+        let is_new = self.claims.get_mut(&number).is_some_and(|place| std::mem::take(&mut place.is_new));
+        self.new -= usize::from(is_new);
+        is_new && self.new == 0
+    }
+
+    /// Until when it leaves the connections to those that had no answer yet, unless it is one of these.
+    pub(super) fn settles(&self, number: u64, now: Instant) -> Option<Instant> {
+        let is_new = self.claims.get(&number).is_some_and(|place| place.is_new);
+        self.settles.filter(|until| !is_new && self.new > 0 && now < *until)
     }
 
     pub(super) fn change(&mut self, number: u64) {
@@ -134,6 +162,10 @@ impl Table {
         })
     }
 
+    pub(super) fn sits(&self, number: u64) -> bool {
+        self.claims.get(&number).is_some_and(|place| place.sits.is_some())
+    }
+
     /// Its question was answered.
     pub(super) fn rise(&mut self, number: u64) {
         if let Some(place) = self.claims.get_mut(&number) {
@@ -143,8 +175,8 @@ impl Table {
 
     /// Its question is given up, if it still sits.
     pub(super) fn give_up(&mut self, number: u64) {
-        let since = self.claims.get_mut(&number).and_then(|place| place.sits.take());
-        self.given_up.extend(since.map(|since| since + self.relief));
+        let place = self.claims.get_mut(&number);
+        self.given_up.extend(place.and_then(|place| Some(place.sits.take()? + place.counts)));
     }
 
     /// Has it give up its question, for the sake of others.
@@ -163,21 +195,22 @@ impl Table {
     /// Consul turned somebody away just now: until then no more sit than do, since it would turn them away, too.
     pub(super) fn fill(&mut self, now: Instant, until: Instant) {
         let most = self.full(now).map_or(self.taken(), |most| most.min(self.taken()));
-        self.full = Some((until, most));
+        self.full = Some((until, most.max(self.least())));
     }
 
     fn full(&self, now: Instant) -> Option<usize> {
         self.full.filter(|(until, _)| now < *until).map(|(_, most)| most)
     }
 
-    /// Consul turned away who asked at `asked`; whether it serves others, so that the number of connections is the cause, and
+    /// Consul turned somebody away at `then`; whether it serves others, so that the number of connections is the cause, and
     /// it may be asked again. There are as few seats from now on as are taken, and less where it was a turn.
-    pub(super) fn turned_away(&mut self, turn: bool, asked: Instant, now: Instant) -> bool {
-        let is_open = |place: &Place| place.sits.is_some_and(|since| since + PROVEN <= now);
-        let serves =
-            self.answered.is_some_and(|heard| heard + PROVEN >= asked) || self.claims.values().any(is_open);
-        if !serves {
-            return false;
+    pub(super) fn turned_away(&mut self, turn: bool, then: Instant, now: Instant) -> bool {
+        let is_open = |place: &Place| place.sits.is_some_and(|since| since < then);
+        let serves = self.answered.is_some_and(|heard| heard >= then) || self.claims.values().any(is_open);
+        let begins = self.new > 0 && self.settles.is_some_and(|until| then < until);
+        if !serves || begins {
+            // Many that begin are answered one after another, and hold nothing open yet.
+            return serves;
         }
         if self.seats == self.most {
             tracing::warn!(
@@ -194,7 +227,7 @@ impl Table {
     /// Leaves some seats to others, unless it did just now; false when there is none to spare.
     fn relieve(&mut self, now: Instant) -> bool {
         self.crowded = None;
-        if self.relieved.is_some_and(|at| now < at + self.relief) {
+        if self.relieved.is_some_and(|at| now < at + RELIEF) {
             return true;
         }
         let fewer = self.seats.saturating_sub(OTHERS).max(self.least());
@@ -235,7 +268,7 @@ impl Table {
 mod tests {
     use super::*;
 
-    const RELIEF: Duration = Duration::from_secs(11);
+    const WAIT: Duration = Duration::from_secs(11);
 
     fn sit(table: &Table) -> Vec<u64> {
         let sits = table.claims.iter().filter(|(_, place)| place.sits.is_some());
@@ -244,8 +277,8 @@ mod tests {
 
     #[test]
     fn who_changed_last_sits() {
-        let (mut table, now) = (Table::new(2, RELIEF), Instant::now());
-        let [a, b, c] = [(); 3].map(|()| table.enter(Arc::default()));
+        let (mut table, now) = (Table::new(2), Instant::now());
+        let [a, b, c] = [(); 3].map(|()| table.enter(Instant::now(), WAIT, Arc::default()));
         assert!(table.sit(a, now) && table.sit(b, now), "there is room");
         assert!(!table.sit(c, now), "it has been quiet as long as they have");
         table.change(c);
@@ -259,11 +292,26 @@ mod tests {
     }
 
     #[test]
+    fn who_had_an_answer_waits_for_those_that_had_none() {
+        let start = Instant::now();
+        let mut table = Table::new(2);
+        let [a, b, c] = [(); 3].map(|()| table.enter(start, WAIT, Arc::default()));
+        assert_eq!(table.settles(a, start), None, "it is new itself");
+        assert!(!table.meet(a));
+        assert_eq!(table.settles(a, start), Some(start + SETTLE));
+        assert_eq!(table.settles(a, start + SETTLE), None, "one of them may hang");
+        table.hear(start);
+        assert!(table.turned_away(true, start, start) && table.seats() == 2, "too many began at once");
+        assert!(!table.meet(b) && table.leave(c) && !table.meet(b), "the last one is met once");
+        assert_eq!(table.settles(a, start), None);
+    }
+
+    #[test]
     fn those_that_were_given_up_count_until_consul_has_done_with_them() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut table = Table::new(8, RELIEF);
-        let claims: Vec<u64> = (0..13).map(|_| table.enter(Arc::default())).collect();
+        let mut table = Table::new(8);
+        let claims: Vec<u64> = (0..13).map(|_| table.enter(Instant::now(), WAIT, Arc::default())).collect();
         assert!(claims[..8].iter().all(|claim| table.sit(*claim, at(0))));
         claims[8..].iter().for_each(|claim| table.change(*claim));
         let sits: Vec<bool> = claims[8..].iter().map(|claim| table.sit(*claim, at(1))).collect();
@@ -282,8 +330,9 @@ mod tests {
     fn there_are_as_many_seats_as_consul_takes_connections() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut table = Table::new(30, RELIEF);
-        let claims: Vec<u64> = (0..31).map(|_| table.enter(Arc::default())).collect();
+        let mut table = Table::new(30);
+        let claims: Vec<u64> = (0..31).map(|_| table.enter(start, WAIT, Arc::default())).collect();
+        claims.iter().for_each(|claim| _ = table.meet(*claim));
         assert!(claims[..30].iter().all(|claim| table.sit(*claim, at(0))));
         assert!(!table.turned_away(false, at(0), at(0)), "nobody knows yet whether Consul serves anybody");
         table.hear(at(0));
@@ -312,9 +361,10 @@ mod tests {
         assert!(table.turned_away(true, at(1020), at(1020)));
         assert!(!table.turned_away(true, at(1040), at(1040)), "there is none to spare");
         assert_eq!(table.seats(), LEAST);
+        table.hear(at(1998));
         for claim in &claims {
             table.rise(*claim);
         }
-        assert!(!table.turned_away(false, at(1999), at(1999)), "Consul is gone");
+        assert!(!table.turned_away(false, at(1999), at(1999)), "Consul is gone, which answered a moment ago");
     }
 }
