@@ -98,7 +98,8 @@ impl Door {
                 let (to, away) = (to.clone(), Arc::clone(&counts.1));
                 tokio::spawn(async move {
                     let mut to = TcpStream::connect(to).await?;
-                    let is_answered = matches!(copy_bidirectional(&mut from, &mut to).await, Ok((_, 1..)));
+                    let is_answered =
+                        matches!(copy_bidirectional(&mut from, &mut to).await, Ok((0, _) | (_, 1..)));
                     away.fetch_add(usize::from(!is_answered), Ordering::Relaxed);
                     Outcome::Ok(())
                 });

@@ -52,10 +52,8 @@ pub struct Claim {
     seats: Seats,
     number: u64,
     gives_up: Arc<Notify>,
-    /// When it had its last turn.
+    /// When it had its last turn, or left its seat.
     asked: Option<Instant>,
-    /// When it gave its seat up.
-    sat: Option<Instant>,
     ear: Option<Ear>,
     /// When what the last answer tells of was written.
     known: Option<u64>,
@@ -87,7 +85,7 @@ impl Seats {
         let gives_up = Arc::new(Notify::new());
         let counts = wait + wait / 16 + LATE;
         let number = self.with(|table| table.enter(Instant::now(), counts, Arc::clone(&gives_up)));
-        Claim { seats: self.clone(), number, gives_up, asked: None, sat: None, ear: None, known: None }
+        Claim { seats: self.clone(), number, gives_up, asked: None, ear: None, known: None }
     }
 
     /// How many seats overviews of keys may have: what all others need is a quarter at least.
@@ -141,7 +139,9 @@ impl Claim {
         first: bool,
         ask: impl FnOnce(bool) -> F,
     ) -> Option<Result<T, ClientError>> {
-        self.settled().await;
+        if !first {
+            self.settled().await;
+        }
         let answer = self.seated(first, ask).await;
         if answer.is_some() {
             self.met();
@@ -165,7 +165,7 @@ impl Claim {
             };
             seat.is_answered = answer.is_some();
             drop(seat);
-            self.sat = Some(Instant::now());
+            self.asked = Some(Instant::now());
             return self.seats.judge(answer?, false).await;
         }
         if let Some(ear) = self.ear.as_mut() {
@@ -194,10 +194,11 @@ impl Claim {
 
     /// Waits until those that began together all had an answer, or time enough for it.
     async fn settled(&self) {
+        let mut at_most = None;
         loop {
             let met = self.seats.met.notified();
             let settles = self.seats.with(|table| table.settles(self.number, Instant::now()));
-            let Some(until) = settles else { return };
+            let Some(until) = settles.map(|until| *at_most.get_or_insert(until)) else { return };
             tokio::select! {
                 () = met => {}
                 () = sleep_until(until) => return,
@@ -215,13 +216,20 @@ impl Claim {
     /// Waits until it may have its next turn; true when it is in a hurry.
     async fn rest(&mut self) -> bool {
         match (&mut self.ear, self.asked) {
-            (Some(ear), asked) => ear.rest(self.known, (asked, self.sat)).await,
+            (Some(ear), asked) => ear.rest(self.known, asked).await,
             (None, Some(asked)) => {
                 usual_rest(asked).await;
                 false
             }
             (None, None) => true,
         }
+    }
+
+    /// The same, for a question whose answer is known already.
+    #[must_use]
+    pub fn answered(self) -> Claim {
+        self.met();
+        self
     }
 
     /// The same, for a question that hears of overviews.

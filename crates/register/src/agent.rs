@@ -98,7 +98,7 @@ impl ConsulAgent {
     #[must_use]
     pub fn new(client: Client, service: &str) -> Self {
         Self {
-            claim: Arc::new(Mutex::new(client.claim())),
+            claim: Arc::new(Mutex::new(client.claim().answered())),
             client,
             service: service.to_owned(),
             looked: None,

@@ -90,14 +90,10 @@ impl Ear {
         }
     }
 
-    /// Waits as long as the question may rest that was answered at `known`, had its turn at `asked`, and a seat until `sat`:
-    /// true when it is to be asked before others.
-    pub(crate) async fn rest(
-        &mut self,
-        known: Option<u64>,
-        (asked, sat): (Option<Instant>, Option<Instant>),
-    ) -> bool {
-        rest(&mut self.told, known, (asked, sat)).await
+    /// Waits as long as the question may rest that was answered at `known`, and had its turn or left its seat at `asked`: true
+    /// when it is to be asked before others.
+    pub(crate) async fn rest(&mut self, known: Option<u64>, asked: Option<Instant>) -> bool {
+        rest(&mut self.told, known, asked).await
     }
 }
 
@@ -110,11 +106,7 @@ async fn answer(told: &mut watch::Receiver<Told>, known: Option<u64>) -> Arc<Val
     std::future::pending().await
 }
 
-async fn rest(
-    told: &mut watch::Receiver<Told>,
-    known: Option<u64>,
-    (asked, sat): (Option<Instant>, Option<Instant>),
-) -> bool {
+async fn rest(told: &mut watch::Receiver<Told>, known: Option<u64>, asked: Option<Instant>) -> bool {
     let mut news = told.has_changed().unwrap_or_default();
     loop {
         let rest = told.borrow_and_update().rest(news, known);
@@ -122,7 +114,7 @@ async fn rest(
             Rest::None => return true,
             Rest::Answered => None,
             Rest::Usual => Some(asked.map(|asked| asked + REST)),
-            Rest::Long => Some(asked.max(sat).map(|since| since + LONG_REST)),
+            Rest::Long => Some(asked.map(|asked| asked + LONG_REST)),
         };
         let over = async {
             match until {
@@ -228,7 +220,7 @@ mod tests {
 
     async fn rested(told: &mut watch::Receiver<Told>, known: Option<u64>) -> (bool, Duration) {
         let asked = Instant::now();
-        (rest(told, known, (Some(asked), None)).await, asked.elapsed())
+        (rest(told, known, Some(asked)).await, asked.elapsed())
     }
 
     #[tokio::test(start_paused = true)]

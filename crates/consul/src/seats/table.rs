@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
-/// A question that has been open for so long shows that Consul serves those it took.
+/// All who were turned away together have left after this time.
 const PROVEN: Duration = Duration::from_secs(1);
 /// There are more seats again after this time: Consul counts the connections of who was killed for up to a minute.
 const LATER: Duration = Duration::from_secs(30);
@@ -112,7 +112,8 @@ impl Table {
     /// Until when it leaves the connections to those that had no answer yet, unless it is one of these.
     pub(super) fn settles(&self, number: u64, now: Instant) -> Option<Instant> {
         let is_new = self.claims.get(&number).is_some_and(|place| place.is_new);
-        self.settles.filter(|until| !is_new && self.new > 0 && now < *until)
+        let there_are_more = self.new > 0 && self.claims.len() > self.seats;
+        self.settles.filter(|until| !is_new && there_are_more && now < *until)
     }
 
     pub(super) fn change(&mut self, number: u64) {
@@ -176,7 +177,10 @@ impl Table {
     /// Its question is given up, if it still sits.
     pub(super) fn give_up(&mut self, number: u64) {
         let place = self.claims.get_mut(&number);
-        self.given_up.extend(place.and_then(|place| Some(place.sits.take()? + place.counts)));
+        let since = place.and_then(|place| Some((place.sits.take()?, place)));
+        // A first answer is not waited for, so that Consul has done with it already.
+        let counts = since.filter(|(_, place)| !place.is_new).map(|(since, place)| since + place.counts);
+        self.given_up.extend(counts);
     }
 
     /// Has it give up its question, for the sake of others.
@@ -304,6 +308,10 @@ mod tests {
         assert!(table.turned_away(true, start, start) && table.seats() == 2, "too many began at once");
         assert!(!table.meet(b) && table.leave(c) && !table.meet(b), "the last one is met once");
         assert_eq!(table.settles(a, start), None);
+        table.enter(start, WAIT, Arc::default());
+        assert_eq!(table.settles(a, start), Some(start + SETTLE));
+        table.leave(b);
+        assert_eq!(table.settles(a, start), None, "there is a seat for each");
     }
 
     #[test]
@@ -313,6 +321,9 @@ mod tests {
         let mut table = Table::new(8);
         let claims: Vec<u64> = (0..13).map(|_| table.enter(Instant::now(), WAIT, Arc::default())).collect();
         assert!(claims[..8].iter().all(|claim| table.sit(*claim, at(0))));
+        table.give_up(claims[0]);
+        assert!(table.given_up.is_empty() && table.sit(claims[0], at(0)), "a first answer comes at once");
+        claims.iter().for_each(|claim| _ = table.meet(*claim));
         claims[8..].iter().for_each(|claim| table.change(*claim));
         let sits: Vec<bool> = claims[8..].iter().map(|claim| table.sit(*claim, at(1))).collect();
         assert_eq!(sits, [true, true, false, false, false], "a quarter");
