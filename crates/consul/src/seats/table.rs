@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 /// All who were turned away together have left after this time.
-const PROVEN: Duration = Duration::from_secs(1);
+const LEFT: Duration = Duration::from_secs(1);
 /// There are more seats again after this time: Consul counts the connections of who was killed for up to a minute.
 const LATER: Duration = Duration::from_secs(30);
 /// Then so many of all, a share.
@@ -142,7 +142,7 @@ impl Table {
     /// Whether it gets a seat: a free one, or that of the one which has been quiet longest, if that is longer than itself.
     pub(super) fn sit(&mut self, number: u64, now: Instant) -> bool {
         // By now, all those who were turned away have left.
-        if self.crowded.is_some_and(|since| since + PROVEN <= now) {
+        if self.crowded.is_some_and(|since| since + LEFT <= now) {
             self.relieve(now);
         }
         self.add(now);
