@@ -334,9 +334,11 @@ async fn an_added_http_server_reuses_connections_or_is_a_reload() -> Outcome {
         let step = Step { version: &bench.version, folder: bench.folder(), replaced: &[] };
         let fresh = Alone::start(&bench.program, bench.folder(), "f", &text(from)).await?;
         let (verdict, _) = step.verdict(&fresh.socket, &text(from), &text(&to)).await?;
-        // The trap: before 3.0 each request of the four opens a connection of its own.
-        let (clients, told) = if bench.is_2() { (4, "reload: ") } else { (1, "no reload") };
-        when(server.clients() == clients, || format!("{} connections for 4 requests", server.clients()))?;
+        // The trap: before 3.0 each request of the four opens a connection of its own. Later, a thread may open another one
+        // while that of the other thread is not idle yet.
+        let (clients, told) = if bench.is_2() { (4..=4, "reload: ") } else { (1..=3, "no reload") };
+        let came = server.clients();
+        when(clients.contains(&came), || format!("{came} connections for 4 requests"))?;
         expect("the verdict", &verdict, told)
     })
     .await
