@@ -131,7 +131,6 @@ async fn where_consul_takes_fewer_connections_fewer_are_held() -> Outcome {
         render.part.explain(crowd.change(n, round + 1).await)?;
     }
     let log = render.part.log();
-
     let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
     render.part.explain(when(lines(TOLD) == 1 && lines("no answer that can be believed") == 0, || {
         format!("told {} times, troubles {}", lines(TOLD), lines("no answer that can be believed"))

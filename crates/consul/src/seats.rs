@@ -331,6 +331,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nobody_holds_on_before_those_that_began_with_it_have_an_answer() {
+        const TAKES: Duration = Duration::from_millis(200);
+        let seats = Seats::new(TURNS + 2);
+        let (mut quick, mut slow) = (seats.claim(LONG), seats.claim(LONG));
+        assert!(quick.ask(true, async |_| Ok(())).await.is_some());
+        let began = Instant::now();
+        let again = quick.ask(false, async |_| Ok(began.elapsed()));
+        let first = slow.ask(true, async |_| {
+            sleep(TAKES).await;
+            Ok(())
+        });
+        let (asked, _first) = tokio::join!(again, first);
+        assert_eq!(asked.and_then(Result::ok), Some(TAKES));
+        let asked = quick.ask(false, async |_| Ok(began.elapsed())).await;
+        assert_eq!(asked.and_then(Result::ok), Some(TAKES), "all had one");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn all_are_asked_and_never_too_many_at_once() {
         let seats = Seats::new(20);
         let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
