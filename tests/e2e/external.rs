@@ -89,7 +89,13 @@ async fn a_node_that_has_an_agent_is_left_alone() -> Outcome {
     let server = Agent::server(home, Access::Open)?;
     let redis = Redis::server("redis-0", home, None)?;
     tokio::try_join!(server.ready(), redis.ready())?;
-    let nodes = server.get("catalog/nodes").await?;
+    // The leader enters the node bare; its agent adds what it knows of itself up to two seconds later.
+    let nodes = until("the agent to say what it knows of its node", PATIENCE, async || {
+        let nodes = server.get("catalog/nodes").await?;
+        when(nodes[0]["Meta"].is_object(), || nodes.to_string())?;
+        Ok(nodes)
+    })
+    .await?;
     let name = nodes[0]["Node"].as_str().unwrap_or_default();
     let config = register_config(&server.address(), "redis-0", redis.port(), &[]);
     let mode = format!("consul {{\n  mode = \"catalog\"\n  node = \"{name}\"");
