@@ -92,7 +92,7 @@ fn kinds() -> [(&'static str, Read, Duration, Option<Duration>); 8] {
         // What a program or a person pushed is only looked up.
         ("stream", local::stream, MS(200), Some(MS(5000))),
         ("tcp", local::tcp, MS(1000), Some(MS(1000))),
-        ("file", local::file, MS(200), None),
+        ("file", local::file, MS(200), Some(MS(1000))),
         ("push", local::push, MS(200), None),
         ("static", local::fixed, MS(10_000), None),
     ]

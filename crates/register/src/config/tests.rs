@@ -268,7 +268,7 @@ fn every_kind_of_probe_is_read_and_shown_again() {
     ] {
         assert_eq!(shown.pointer(pointer), Some(&wanted), "{pointer}");
     }
-    assert_eq!(shown.pointer("/service/5/file/probe/file/timeout"), None, "a file is not waited for");
+    assert_eq!(shown.pointer("/service/6/push/probe/push/timeout"), None, "nobody is waited for");
     for secret in ["he4der", "t0ken", "pa55"] {
         assert!(!shown.to_string().contains(secret) && !format!("{config:?}").contains(secret));
     }
@@ -318,7 +318,7 @@ fn mistakes_in_every_kind_of_probe() {
         (r#""tcp" {}"#, "tcp.address: is needed"),
         (r#""tcp" { address = "h:1" expect {} }"#, "tcp.expect: needs primary or replica"),
         (r#""tcp" { send = "\\q" }"#, "tcp.send: \\q means nothing"),
-        (r#""file" { timeout = "1s" }"#, "file.timeout: unknown key"),
+        (r#""push" { timeout = "1s" }"#, "push.timeout: unknown key"),
         (r#""push" {}"#, "admin.address: is needed: probe \"push\" is told the role there"),
     ] {
         let text = format!("service \"s\" {{ id = \"s\" port = 1 probe {probe} }}");

@@ -61,7 +61,7 @@ impl AnyProbe {
                 AnyProbe::Stream(StreamProbe::new(argv, stale_after, limit))
             }
             Kind::Tcp { address, send, expect } => AnyProbe::Tcp(TcpProbe { address, send, expect, limit }),
-            Kind::File { path, stale_after } => AnyProbe::File(FileProbe { path, stale_after }),
+            Kind::File { path, stale_after } => AnyProbe::File(FileProbe::new(path, stale_after, limit)),
             Kind::Push { keep, stale_after } => {
                 AnyProbe::Push(PushProbe::new(around.id, around.told, keep.as_deref(), stale_after))
             }

@@ -12,6 +12,7 @@ pub mod push;
 pub mod redis;
 pub mod remedy;
 pub mod said;
+mod slow;
 pub mod stream;
 pub mod tcp;
 

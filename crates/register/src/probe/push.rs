@@ -2,8 +2,11 @@
 
 use super::{Look, Probe, ProbeError, file::FileProbe, said::Said};
 use daemon::admin::{Order, Reply, Taker};
-use std::{collections::BTreeMap, io, path::Path, sync::Arc, time::Duration};
-use tokio::{fs, sync::watch, time::Instant};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use tokio::{sync::watch, time::Instant};
+
+/// What reading or writing what is kept may take.
+const LIMIT: Duration = Duration::from_secs(1);
 
 /// What was told last, and when.
 pub type Told = Option<(Said, Instant)>;
@@ -28,7 +31,7 @@ impl PushProbe {
         keep: Option<&Path>,
         stale_after: Option<Duration>,
     ) -> PushProbe {
-        let keep = keep.map(|path| FileProbe { path: path.into(), stale_after });
+        let keep = keep.map(|path| FileProbe::new(path.into(), stale_after, LIMIT));
         let how = format!("PUT role=primary or role=replica to /role/{id} on the admin address");
         PushProbe { told, keep, stale_after, how }
     }
@@ -41,19 +44,19 @@ impl Probe for PushProbe {
         match (told, &mut self.keep) {
             (Some((said, at)), keep) => {
                 if let (true, Some(keep)) = (news, keep) {
-                    write(&keep.path, &said).await.map_err(|error| {
-                        // Looked at again, and then tried again.
-                        self.told.mark_changed();
-                        ProbeError::Other(format!("{}: cannot be written: {error}", keep.path.display()))
-                    })?;
+                    // Looked at again, and then tried again.
+                    keep.write(&said).await.inspect_err(|_| self.told.mark_changed())?;
                 }
                 let old = self.stale_after.filter(|limit| at.elapsed() > *limit);
                 old.map_or(Ok(said.into()), |limit| {
                     Err(ProbeError::Other(format!("nobody told its role for {limit:?}; {}", self.how)))
                 })
             }
-            (None, Some(keep)) if fs::try_exists(&keep.path).await.unwrap_or(true) => keep.look().await,
-            (None, _) => Err(ProbeError::Other(format!("nobody told its role yet; {}", self.how))),
+            (None, keep) => {
+                let kept = if let Some(keep) = keep { keep.read().await? } else { None };
+                let nobody = || ProbeError::Other(format!("nobody told its role yet; {}", self.how));
+                kept.map(Look::from).ok_or_else(nobody)
+            }
         }
     }
 
@@ -86,14 +89,6 @@ pub fn taker(services: BTreeMap<String, watch::Sender<Told>>) -> Taker {
             Err(why) => Reply::Wrong(why),
         }
     })
-}
-
-/// The whole line or none of it.
-async fn write(path: &Path, said: &Said) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    fs::write(&beside, format!("{said}\n")).await?;
-    fs::rename(&beside, path).await
 }
 
 #[cfg(test)]
