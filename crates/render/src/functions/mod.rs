@@ -93,8 +93,8 @@ const fn open_row(
     Function { signature, gives, about, example: example.0, result: example.1, call }
 }
 
-/// All functions, by topic.
-pub const TOPICS: [(&str, &[Function]); 16] = [
+/// All functions but Sprig's, by topic.
+const TOPICS: [(&str, &[Function]); 11] = [
     ("Services and nodes", catalog::TABLE),
     ("Key-value store", kv::TABLE),
     ("Service mesh and peers", mesh::TABLE),
@@ -106,12 +106,12 @@ pub const TOPICS: [(&str, &[Function]); 16] = [
     ("Hashes and encodings", hash::TABLE),
     ("Numbers", math::TABLE),
     ("Scratch, time and debugging", scratch::TABLE),
-    sprig::TABLES[0],
-    sprig::TABLES[1],
-    sprig::TABLES[2],
-    sprig::TABLES[3],
-    sprig::TABLES[4],
 ];
+
+/// All functions, by topic.
+fn topics() -> impl Iterator<Item = (&'static str, &'static [Function])> {
+    TOPICS.into_iter().chain(sprig::TABLES)
+}
 
 /// Functions of consul-template that are not here, and why.
 pub const ELSEWHERE: [(&str, &str); 31] = [
@@ -154,7 +154,7 @@ const VAULT: &str = "it reads Vault; rolecall renders what Consul says and does 
 const NOMAD: &str = "it reads Nomad; rolecall renders what Consul says and does not speak to Nomad";
 
 static BY_NAME: LazyLock<BTreeMap<&'static str, &'static Function>> = LazyLock::new(|| {
-    TOPICS.iter().flat_map(|(_, table)| *table).map(|function| (function.signature.name, function)).collect()
+    topics().flat_map(|(_, table)| table).map(|function| (function.signature.name, function)).collect()
 });
 
 /// What stands in for functions that a template may not use.
@@ -305,7 +305,7 @@ pub fn reference(name: Option<&str>) -> Option<String> {
             }
         }
         None => {
-            for (title, table) in TOPICS {
+            for (title, table) in topics() {
                 let _ = writeln!(out, "### {title}\n\n| function | what it gives | example |\n|---|---|---|");
                 for function in table {
                     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");

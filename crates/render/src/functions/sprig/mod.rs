@@ -2,12 +2,14 @@
 
 mod codes;
 mod decimal;
+mod letters;
 mod lists;
 mod maps;
 mod names;
 mod numbers;
 mod other;
 mod paths;
+mod patterns;
 mod span;
 mod text;
 mod url;
@@ -16,8 +18,9 @@ use super::Function;
 use gotemplate::{Value, print::plain};
 
 /// They are many: one table for each kind.
-pub(super) const TABLES: [(&str, &[Function]); 5] = [
+pub(super) const TABLES: [(&str, &[Function]); 6] = [
     ("Sprig: text", text::TABLE),
+    ("Sprig: regular expressions", patterns::TABLE),
     ("Sprig: numbers", numbers::TABLE),
     ("Sprig: lists", lists::TABLE),
     ("Sprig: maps", maps::TABLE),

@@ -1,11 +1,12 @@
 //! Sprig's functions of text.
 
-use super::{names, strval};
+use super::{
+    letters::{abbreviated, shuffled, swapped, words, wrapped},
+    names, strval,
+};
 use crate::functions::{
-    Function, at, int_at, open_row,
-    pattern::regex,
-    row,
-    text::{bounded_replace, cut, indent, join, replace},
+    Function, at, int_at, open_row, row,
+    text::{bounded_replace, cut, indent, join},
     text_at,
 };
 use gotemplate::{
@@ -344,203 +345,7 @@ pub(super) const TABLE: &[Function] = &[
             })
         },
     ),
-    row(
-        "sprig_regexMatch",
-        &[T, T],
-        B,
-        "whether a text fits a regular expression",
-        (r#"{{ sprig_regexMatch "^a" "abc" }}"#, "true"),
-        |_, a| Ok(regex(text_at(a, 0)).is_ok_and(|r| r.is_match(text_at(a, 1))).into()),
-    ),
-    row(
-        "sprig_mustRegexMatch",
-        &[T, T],
-        B,
-        "the same",
-        (r#"{{ sprig_mustRegexMatch "^a" "abc" }}"#, "true"),
-        |_, a| Ok(regex(text_at(a, 0))?.is_match(text_at(a, 1)).into()),
-    ),
-    row(
-        "sprig_regexFind",
-        &[T, T],
-        T,
-        "the first match",
-        (r#"{{ sprig_regexFind "[0-9]+" "a12b" }}"#, "12"),
-        |_, a| find(a),
-    ),
-    row(
-        "sprig_mustRegexFind",
-        &[T, T],
-        T,
-        "the same",
-        (r#"{{ sprig_mustRegexFind "[0-9]+" "a12b" }}"#, "12"),
-        |_, a| find(a),
-    ),
-    row(
-        "sprig_regexFindAll",
-        &[T, T, INT],
-        STRINGS,
-        "at most so many matches; all for -1",
-        (r#"{{ sprig_regexFindAll "[0-9]" "a1b2" -1 }}"#, "[1 2]"),
-        |_, a| find_all(a),
-    ),
-    row(
-        "sprig_mustRegexFindAll",
-        &[T, T, INT],
-        STRINGS,
-        "the same",
-        (r#"{{ sprig_mustRegexFindAll "[0-9]" "a1b2" -1 }}"#, "[1 2]"),
-        |_, a| find_all(a),
-    ),
-    row(
-        "sprig_regexReplaceAll",
-        &[T, T, T],
-        T,
-        "with each match replaced; `${1}` is a group",
-        (r#"{{ sprig_regexReplaceAll "a(x*)b" "-ab-axxb-" "${1}W" }}"#, "-W-xxW-"),
-        |_, a| replace(&regex(text_at(a, 0))?, text_at(a, 1), text_at(a, 2)),
-    ),
-    row(
-        "sprig_mustRegexReplaceAll",
-        &[T, T, T],
-        T,
-        "the same",
-        (r#"{{ sprig_mustRegexReplaceAll "a" "aa" "b" }}"#, "bb"),
-        |_, a| replace(&regex(text_at(a, 0))?, text_at(a, 1), text_at(a, 2)),
-    ),
-    row(
-        "sprig_regexReplaceAllLiteral",
-        &[T, T, T],
-        T,
-        "with each match replaced by just that",
-        (r#"{{ sprig_regexReplaceAllLiteral "a" "ab" "$1" }}"#, "$1b"),
-        |_, a| literal(a),
-    ),
-    row(
-        "sprig_mustRegexReplaceAllLiteral",
-        &[T, T, T],
-        T,
-        "the same",
-        (r#"{{ sprig_mustRegexReplaceAllLiteral "a" "ab" "$1" }}"#, "$1b"),
-        |_, a| literal(a),
-    ),
-    row(
-        "sprig_regexSplit",
-        &[T, T, INT],
-        STRINGS,
-        "the parts between matches",
-        (r#"{{ sprig_regexSplit "[,;]" "a,b;c" -1 }}"#, "[a b c]"),
-        |_, a| split(a),
-    ),
-    row(
-        "sprig_mustRegexSplit",
-        &[T, T, INT],
-        STRINGS,
-        "the same",
-        (r#"{{ sprig_mustRegexSplit "[,;]" "a,b;c" -1 }}"#, "[a b c]"),
-        |_, a| split(a),
-    ),
-    row(
-        "sprig_regexQuoteMeta",
-        &[T],
-        T,
-        "as a regular expression that fits just that",
-        (r#"{{ sprig_regexQuoteMeta "a.b" }}"#, r"a\.b"),
-        |_, a| Ok(regex_quoted(text_at(a, 0)).into()),
-    ),
 ];
-
-/// Changes the first letter of each word; a word begins after what is no letter, or only after blanks.
-fn words(text: &str, after_any: bool, change: fn(char) -> Option<char>) -> String {
-    let mut begins = true;
-    let one = |c: char| {
-        let changed = if begins { change(c).unwrap_or(c) } else { c };
-        begins = if after_any { !(c.is_alphanumeric() || c == '_') } else { c.is_whitespace() };
-        changed
-    };
-    text.chars().map(one).collect()
-}
-
-fn swapped(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        if c.is_uppercase() {
-            out.extend(c.to_lowercase());
-        } else {
-            out.extend(c.to_uppercase());
-        }
-    }
-    out
-}
-
-fn abbreviated(text: &str, offset: i64, width: i64) -> String {
-    let letters: Vec<char> = text.chars().collect();
-    let size = letters.len() as i64;
-    if width < 4 || (offset > 0 && width < 7) || size <= width {
-        return text.to_owned();
-    }
-    let mut offset = offset.min(size);
-    if size - offset < width - 3 {
-        offset = size - (width - 3);
-    }
-    let part = |from: i64, to: i64| letters[from as usize..to as usize].iter().collect::<String>();
-    if offset <= 4 {
-        return format!("{}...", part(0, width - 3));
-    }
-    if offset + width - 3 < size {
-        let rest: String = letters[offset as usize..].iter().collect();
-        return format!("...{}", abbreviated(&rest, 0, width - 3));
-    }
-    format!("...{}", part(size - (width - 3), size))
-}
-
-/// Another order, which depends on nothing but the text.
-fn shuffled(text: &str) -> String {
-    let mut letters: Vec<char> = text.chars().collect();
-    let mut state = letters
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |n, c| (n ^ u64::from(*c as u32)).wrapping_mul(0x100_0000_01b3));
-    for n in (1..letters.len()).rev() {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        letters.swap(n, (state >> 33) as usize % (n + 1));
-    }
-    letters.into_iter().collect()
-}
-
-fn wrapped(text: &str, width: i64, separator: &str, breaks: bool) -> Result<Value, String> {
-    let width = usize::try_from(width).unwrap_or(0).max(1);
-    if text.len() + (text.len() / width).saturating_mul(separator.len()) > LONGEST {
-        return Err("the text grew beyond 16 MiB and was stopped".into());
-    }
-    let letters: Vec<char> = text.chars().collect();
-    let (mut out, mut at) = (String::new(), 0);
-    while letters.len() - at > width {
-        if letters[at] == ' ' {
-            at += 1;
-            continue;
-        }
-        let end = at + width;
-        let blank = (at..=end).rev().find(|&n| letters[n] == ' ');
-        let stop = match blank {
-            Some(blank) if blank >= at => blank,
-            _ if breaks => {
-                out.extend(&letters[at..end]);
-                out.push_str(separator);
-                at = end;
-                continue;
-            }
-            _ => match (end..letters.len()).find(|&n| letters[n] == ' ') {
-                Some(blank) => blank,
-                None => break,
-            },
-        };
-        out.extend(&letters[at..stop]);
-        out.push_str(separator);
-        at = stop + 1;
-    }
-    out.extend(&letters[at..]);
-    Ok(out.into())
-}
 
 fn each(arguments: &[Value], change: impl Fn(&str) -> String) -> String {
     let given = arguments.iter().filter(|value| !matches!(value, Value::Nil));
@@ -567,30 +372,4 @@ fn numbered(parts: Vec<&str>) -> Value {
     let entries =
         parts.into_iter().enumerate().map(|(n, part)| (Key::Str(format!("_{n}").into()), part.into()));
     Value::map(STRING_MAP, entries.collect::<BTreeMap<_, _>>())
-}
-
-fn find(a: &[Value]) -> Result<Value, String> {
-    Ok(regex(text_at(a, 0))?.find(text_at(a, 1)).map_or("", |found| found.as_str()).into())
-}
-
-fn find_all(a: &[Value]) -> Result<Value, String> {
-    let most = usize::try_from(int_at(a, 2)).unwrap_or(usize::MAX);
-    Ok(Value::strings(regex(text_at(a, 0))?.find_iter(text_at(a, 1)).take(most).map(|found| found.as_str())))
-}
-
-fn literal(a: &[Value]) -> Result<Value, String> {
-    replace(&regex(text_at(a, 0))?, text_at(a, 1), &text_at(a, 2).replace('$', "$$"))
-}
-
-fn split(a: &[Value]) -> Result<Value, String> {
-    let regex = regex(text_at(a, 0))?;
-    Ok(match usize::try_from(int_at(a, 2)) {
-        Ok(0) => Value::nil_slice(STRINGS),
-        Ok(n) => Value::strings(regex.splitn(text_at(a, 1), n)),
-        Err(_) => Value::strings(regex.split(text_at(a, 1))),
-    })
-}
-
-fn regex_quoted(text: &str) -> String {
-    text.chars().flat_map(|c| if r"\.+*?()|[]{}^$".contains(c) { vec!['\\', c] } else { vec![c] }).collect()
 }
