@@ -1,15 +1,12 @@
 //! A server that a new text takes out loses its clients before the check and the reload, on whichever worker they
 //! are; and has them back when the text does not come into use.
 
-use std::{
-    fs,
-    io::Write,
-    net::{TcpListener, TcpStream},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use serde_json::Value;
-use tests::{Front, Outcome, PATIENCE, Port, Signal, Special, haproxy, until, when};
+use tests::{Front, Outcome, PATIENCE, Signal, Special, haproxy, until, when};
+
+use crate::demoted::{cut, held, is_cut, server};
 
 /// A check that waits for its word: `go`, or `refuse`.
 const CHECK: &str = "#!/bin/sh\n\
@@ -20,37 +17,10 @@ const CHECK: &str = "#!/bin/sh\n\
 /// Each makes a text one that no order can bring about.
 const RELOADS: [&str; 2] = ["    maxconn 501", "    maxconn 502"];
 
-/// The one server, where it listens.
-fn server() -> Outcome<(Port, TcpListener)> {
-    let port = Port::lease()?;
-    let listener = port.listen()?;
-    Ok((port, listener))
-}
-
 async fn front(port: u16, word: &Path) -> Outcome<Front> {
     fs::write(word, "go")?;
     let environment = [("WORD", word.to_str().unwrap_or_default())];
     Front::start(port, Special { check: Some(CHECK), environment: &environment, ..Special::default() }).await
-}
-
-/// A client that holds its connection, and its end at the server.
-async fn held(front: &Front, listener: &TcpListener) -> Outcome<(TcpStream, TcpStream)> {
-    let mut client = TcpStream::connect(front.bind.address())?;
-    client.write_all(b"x")?;
-    client.set_nonblocking(true)?;
-    listener.set_nonblocking(true)?;
-    let behind = until("a connection at the server", PATIENCE, async || Ok(listener.accept()?)).await?;
-    Ok((client, behind.0))
-}
-
-fn is_cut(client: &TcpStream) -> bool {
-    let mut byte = [0];
-    !matches!(client.peek(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
-}
-
-async fn cut(front: &Front, client: &TcpStream) -> Outcome {
-    let cut = until("the client to be cut", PATIENCE, async || when(is_cut(client), || "it lives".into()));
-    front.render.part.explain(cut.await)
 }
 
 /// Whether the worker that serves has the server out of service.
