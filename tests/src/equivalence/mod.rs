@@ -12,7 +12,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
 };
 
 use fastrand::Rng;
@@ -183,7 +182,7 @@ impl Run<'_> {
         self.counts.orders += u32::try_from(verdict.lines().count() - 1).unwrap_or(u32::MAX);
         let replies = execute(&steered.socket, &commands).await?;
         // Health of what was added takes a check to be known.
-        let same = until("both to run the same", Duration::from_secs(5), async || {
+        let same = until("both to run the same", PATIENCE, async || {
             seen(&steered.socket, &self.map).await?.same_as(&seen(&fresh.socket, &self.map).await?)
         });
         same.await.map_err(|t| {
