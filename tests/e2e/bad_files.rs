@@ -64,8 +64,11 @@ async fn the_file_is_written_when_there_is_room_again() -> Outcome {
     let failed =
         |s: &Value| s["templates"][0]["error"].as_str().is_some_and(|e| e.contains("taken/file: cannot"));
     render.shows("why the file cannot be written", PATIENCE, failed).await?;
-    let (_, metrics) = render.page("metrics").await?;
-    assert!(metrics.contains("state=\"failed\"} 1"), "{metrics}");
+    until("the metrics to say so", PATIENCE, async || {
+        let (_, metrics) = render.page("metrics").await?;
+        when(metrics.contains("state=\"failed\"} 1"), || metrics.clone())
+    })
+    .await?;
     fs::remove_file(&folder)?;
     let written = until("the file", PATIENCE, async || {
         let text = fs::read_to_string(folder.join("file"))?;
