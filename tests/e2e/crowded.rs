@@ -7,15 +7,15 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tests::{Outcome, PATIENCE, Rolecall, consul::Agent, until, when};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
 };
@@ -78,7 +78,7 @@ impl Crowd {
     }
 }
 
-/// Lets through to Consul, and counts who comes, and to whom it says nothing.
+/// Lets through to Consul, and counts who comes, and whom it ends without a word.
 struct Door {
     address: SocketAddr,
     came: Arc<AtomicUsize>,
@@ -93,14 +93,11 @@ impl Door {
         let (came, away) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
         let counts = (Arc::clone(&came), Arc::clone(&away));
         let serving = tokio::spawn(async move {
-            while let Ok((mut from, _)) = listener.accept().await {
+            while let Ok((from, _)) = listener.accept().await {
                 counts.0.fetch_add(1, Ordering::Relaxed);
                 let (to, away) = (to.clone(), Arc::clone(&counts.1));
                 tokio::spawn(async move {
-                    let mut to = TcpStream::connect(to).await?;
-                    let is_answered =
-                        matches!(copy_bidirectional(&mut from, &mut to).await, Ok((0, _) | (_, 1..)));
-                    away.fetch_add(usize::from(!is_answered), Ordering::Relaxed);
+                    pass(from, TcpStream::connect(to).await?, &away).await;
                     Outcome::Ok(())
                 });
             }
@@ -112,6 +109,25 @@ impl Door {
     fn counts(&self) -> (usize, usize) {
         (self.came.load(Ordering::Relaxed), self.away.load(Ordering::Relaxed))
     }
+}
+
+/// Lets a client speak to Consul. It counts when Consul ends that first, having said nothing: on a busy machine the question
+/// may come later than that, or not at all.
+async fn pass(mut client: TcpStream, mut consul: TcpStream, away: &AtomicUsize) {
+    let ((mut question, mut hears), (mut answer, mut asks)) = (client.split(), consul.split());
+    let is_gone = AtomicBool::new(false);
+    let asking = async {
+        let is_over = copy(&mut question, &mut asks).await.is_ok();
+        is_gone.store(is_over, Ordering::Relaxed);
+        asks.shutdown().await
+    };
+    let answering = async {
+        let is_silent = matches!(answer.peek(&mut [0]).await, Ok(0) | Err(_));
+        away.fetch_add(usize::from(is_silent && !is_gone.load(Ordering::Relaxed)), Ordering::Relaxed);
+        _ = copy(&mut answer, &mut hears).await;
+        hears.shutdown().await
+    };
+    _ = tokio::join!(asking, answering);
 }
 
 impl Drop for Door {
@@ -130,11 +146,14 @@ async fn where_consul_takes_fewer_connections_fewer_are_held() -> Outcome {
     for (round, n) in [0, 75, 149, 75].into_iter().enumerate() {
         render.part.explain(crowd.change(n, round + 1).await)?;
     }
-    let log = render.part.log();
-    let lines = |words: &str| log.lines().filter(|line| line.contains(words)).count();
-    render.part.explain(when(lines(TOLD) == 1 && lines("no answer that can be believed") == 0, || {
-        format!("told {} times, troubles {}", lines(TOLD), lines("no answer that can be believed"))
-    }))
+    // One that Consul turns away late is in trouble, until its next turn.
+    let well = |s: &Value| {
+        let mut queries = s["queries"].as_array().into_iter().flatten().peekable();
+        queries.peek().is_some() && queries.all(|query| query["trouble"].is_null())
+    };
+    render.shows("no trouble", PATIENCE, well).await?;
+    let told = render.part.log().matches(TOLD).count();
+    render.part.explain(when(told == 1, || format!("told {told} times")))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
