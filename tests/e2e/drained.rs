@@ -1,9 +1,16 @@
 //! `rolecall register drain`, as a preStop hook calls it: the role goes first, then the service, then the processes,
 //! and clients that write all the while lose nothing.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::Duration,
+};
 
-use tests::{Outcome, PATIENCE, Rolecall, Shape, Signal, Stack, Writer, binary, consul::Entry, until, when};
+use tests::{
+    Outcome, PATIENCE, Rolecall, Shape, Signal, Stack, Trouble, Writer, binary,
+    consul::{Entry, master},
+    until, when,
+};
 use tokio::time::Instant;
 
 async fn order(register: &Rolecall, order: &[&str]) -> Outcome<(Option<i32>, String)> {
@@ -11,6 +18,19 @@ async fn order(register: &Rolecall, order: &[&str]) -> Outcome<(Option<i32>, Str
     hook.args(order).arg("-c").arg(register.config()).env_clear();
     let Output { status, stdout, stderr } = tokio::task::spawn_blocking(move || hook.output()).await??;
     Ok((status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()))
+}
+
+/// How much each register had logged.
+fn logged(stack: &Stack) -> Vec<usize> {
+    stack.registers.iter().map(|register| register.part.log().len()).collect()
+}
+
+/// Whether the machine was so busy since then that a look at another than this one failed: what is advertised, and is in
+/// use, may have been withdrawn for a while.
+fn wavered(stack: &Stack, before: &[usize], but: usize) -> bool {
+    let others = stack.registers.iter().zip(before).enumerate().filter(|(number, _)| *number != but);
+    let since = |register: &Rolecall, length: usize| register.part.log().split_off(length);
+    others.into_iter().any(|(_, (register, length))| since(register, *length).contains("the probe fails"))
 }
 
 async fn seen(stack: &Stack, port: u16, what: &str, fits: impl Fn(Option<&Entry>) -> bool) -> Outcome {
@@ -36,16 +56,24 @@ async fn a_master_that_leaves_loses_no_write() -> Outcome {
     let old = stack.sentinels[0].named().await?;
     let number = stack.redis.iter().position(|redis| redis.port() == old).expect("one of ours");
 
+    // Half of it is how long replicas may take to have everything; then the hand-over is refused, as it should be.
+    stack.down_after(Duration::from_secs(20)).await?;
+    let before = logged(&stack);
     // preStop of register, beside which Redis runs on.
-    let (code, said) = order(&stack.registers[number], &["register", "drain", "--hand-over"]).await?;
+    let hook = ["register", "drain", "--hand-over", "--timeout", "30s"];
+    let (code, said) = order(&stack.registers[number], &hook).await?;
     assert_eq!(code, Some(0), "{said}");
     assert!(said.ends_with("drained\n"), "{said}");
     // What the hook promised is seen by others already.
     let entries = stack.server.entries("redis").await?;
     let mine = entries.iter().find(|entry| entry.port == old).expect("not deregistered yet");
     assert!(!mine.passing, "{entries:?}");
-    let next = entries.iter().find(|entry| entry.passing && entry.is("master")).map(|entry| entry.port);
-    let new = next.unwrap_or_else(|| panic!("nobody is master: {entries:?}"));
+    assert!(master(&entries).is_some() || wavered(&stack, &before, number), "nobody is master: {entries:?}");
+    let new = until("the next master", PATIENCE, async || {
+        let entries = stack.server.entries("redis").await?;
+        master(&entries).ok_or_else(|| Trouble::new(format!("{entries:?}")))
+    })
+    .await?;
     assert_ne!(new, old, "{said}");
     stack.routes_to(new).await?;
     until("a write at the new master", PATIENCE, async || {
@@ -67,7 +95,8 @@ async fn a_master_that_leaves_loses_no_write() -> Outcome {
     })
     .await?;
     let tally = writer.tally(handed_over, Instant::now());
-    assert!(tally.refused.is_empty() && tally.unknown == 0, "after the hand-over: {tally:?}");
+    let clean = tally.refused.is_empty() && tally.unknown == 0;
+    assert!(clean || wavered(&stack, &before, number), "after the hand-over: {tally:?}");
     let whole = writer.tally(from, handed_over);
     println!("hand-over: {:?} without an acknowledged write, refused {:?}", whole.longest_gap, whole.refused);
     let lost = writer.lost(from, Instant::now(), new).await?;
