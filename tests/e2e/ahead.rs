@@ -111,6 +111,8 @@ async fn a_run_that_ends_in_between_leaves_no_server_out() -> Outcome {
         cut(&front, &client).await?;
         front.render.part.signal(signal)?;
         front.render.part.end(PATIENCE).await?;
+        // It ends while it starts a check.
+        front.render.gone().await?;
         assert_eq!(is_out(&front).await?, signal == Signal::KILL);
         front.say("127.0.0.1", one.number(), "");
         fs::write(&word, "go")?;

@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 use crate::{Host, Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 
@@ -83,6 +85,16 @@ impl Rolecall {
     pub async fn status(&self) -> Outcome<Value> {
         let url = format!("http://{}/status", self.address());
         self.http.get(&url, Duration::from_secs(2)).await?.json()
+    }
+
+    /// Waits until nobody listens at its admin address: what it was just starting when it ended has a copy of the socket until
+    /// its own program begins, which a busy machine may delay.
+    pub async fn gone(&self) -> Outcome {
+        until(format!("nobody to listen on {}", self.admin), PATIENCE, async || {
+            let refused = TcpStream::connect(self.admin).await.map_err(|error| error.kind());
+            when(matches!(refused, Err(ErrorKind::ConnectionRefused)), || format!("{refused:?}"))
+        })
+        .await
     }
 
     /// Waits until `/readyz` says so.
