@@ -5,11 +5,13 @@ use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// A moment by two clocks: `Instant` stands still while a machine is suspended, `CLOCK_BOOTTIME` does not; neither
-/// follows when somebody sets the wall clock.
+/// A moment by two clocks of the machine: `CLOCK_MONOTONIC`, which `Instant` is too, stands still while it is suspended,
+/// `CLOCK_BOOTTIME` does not; neither follows when somebody sets the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
+    /// The clock that a test may have stopped, which the other two know nothing of.
     awake: Instant,
+    monotonic: Duration,
     boot: Duration,
 }
 
@@ -17,24 +19,26 @@ impl Moment {
     /// This one.
     #[must_use]
     pub fn now() -> Self {
-        Self { awake: Instant::now(), boot: since_boot() }
+        Self { awake: Instant::now(), monotonic: read(ClockId::Monotonic), boot: read(ClockId::Boottime) }
     }
 
     /// How long ago it was, sleep included.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.awake.elapsed().max(since_boot().saturating_sub(self.boot))
+        self.awake.elapsed() + self.slept()
     }
 
     /// How long the machine slept since.
     #[must_use]
     pub fn slept(&self) -> Duration {
-        since_boot().saturating_sub(self.boot).saturating_sub(self.awake.elapsed())
+        // In this order here, and in the other one in `now`: a program that is stopped in between did not sleep.
+        let by_boot = read(ClockId::Boottime).saturating_sub(self.boot);
+        by_boot.saturating_sub(read(ClockId::Monotonic).saturating_sub(self.monotonic))
     }
 }
 
-fn since_boot() -> Duration {
-    clock_gettime(ClockId::Boottime).try_into().unwrap_or_default()
+fn read(clock: ClockId) -> Duration {
+    clock_gettime(clock).try_into().unwrap_or_default()
 }
 
 /// Milliseconds since 1970, with a fraction down to the microsecond.
@@ -81,8 +85,12 @@ mod tests {
         if here.boot > hour {
             assert!(near(suspended.slept(), hour) && near(suspended.age(), hour), "{suspended:?}");
         }
-        let frozen =
-            Moment { awake: here.awake.checked_sub(Duration::from_secs(30)).unwrap_or(here.awake), ..here };
+        let stopped = Duration::from_secs(30);
+        let frozen = Moment {
+            awake: here.awake.checked_sub(stopped).unwrap_or(here.awake),
+            monotonic: here.monotonic.saturating_sub(stopped),
+            boot: here.boot.saturating_sub(stopped),
+        };
         assert!(near(frozen.slept(), Duration::ZERO), "a program that was stopped did not sleep");
     }
 
