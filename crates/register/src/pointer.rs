@@ -223,15 +223,16 @@ mod tests {
         Pointer { epoch: number.into(), holder: Some(holder) }
     }
 
-    /// One instance without Sentinel, and the key as it is.
+    /// One instance without Sentinel, which looks again and again in one moment: it never sleeps.
     struct Node {
         belief: Belief,
         id: &'static str,
+        now: Instant,
     }
 
     impl Node {
         fn new(id: &'static str) -> Node {
-            Node { belief: Belief::new(false), id }
+            Node { belief: Belief::new(false), id, now: Instant::now() }
         }
 
         fn looks(&mut self, role: Role, run_id: &str, key: &(Option<Pointer>, u64)) -> Standing {
@@ -239,8 +240,8 @@ mod tests {
             let seen = Sighting::Answer { role, word: role.to_string(), epoch: None, life };
             let pointer = Sight::Read(key.0.clone(), key.1);
             let evidence = Evidence::of(self.id, false, &[], pointer);
-            let belief = self.belief.clone().saw(seen, Instant::now());
-            self.belief = belief.judged(&evidence, &Names::default(), Instant::now());
+            let belief = self.belief.clone().saw(seen, self.now);
+            self.belief = belief.judged(&evidence, &Names::default(), self.now);
             self.belief.standing
         }
 
