@@ -106,10 +106,17 @@ impl Expect {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::probe::pattern::bytes;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
+
+    /// A port that nobody listens on, and nobody else gets.
+    pub(crate) fn nobody() -> TcpSocket {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        socket
+    }
 
     /// Answers each connection with these bytes after the first line, and closes it or not.
     async fn server(answer: &'static [u8], closes: bool) -> Address {
@@ -169,8 +176,9 @@ mod tests {
             limit: Duration::from_secs(20),
         };
         assert_eq!(connection(address).look().await.unwrap().role, Role::Master);
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        let why = connection(Address::Tcp("127.0.0.1".into(), free)).look().await.unwrap_err().to_string();
-        assert!(why.starts_with(&format!("cannot connect to 127.0.0.1:{free}: ")), "{why}");
+        let deaf = nobody();
+        let port = deaf.local_addr().unwrap().port();
+        let why = connection(Address::Tcp("127.0.0.1".into(), port)).look().await.unwrap_err().to_string();
+        assert!(why.starts_with(&format!("cannot connect to 127.0.0.1:{port}: ")), "{why}");
     }
 }

@@ -1,5 +1,5 @@
 use super::{answer::Sign, *};
-use crate::probe::codes::tests::codes;
+use crate::probe::{codes::tests::codes, tcp::tests::nobody};
 use consul::Role;
 use std::{
     collections::BTreeMap,
@@ -128,8 +128,8 @@ async fn a_request_carries_what_is_configured() {
 #[tokio::test]
 async fn who_does_not_answer_is_named() {
     let _already_set = rustls::crypto::ring::default_provider().install_default();
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let base = Url::parse(&format!("http://{free}")).unwrap();
+    let deaf = nobody();
+    let base = Url::parse(&format!("http://{}", deaf.local_addr().unwrap())).unwrap();
     let why = probe(base.clone(), patroni()).look().await.unwrap_err().to_string();
     assert!(why.starts_with(&format!("{base} cannot be asked: ")) && why.contains("refused"), "{why}");
 

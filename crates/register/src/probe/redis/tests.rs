@@ -95,7 +95,7 @@ async fn a_connection_that_ends_within_a_look_denies_nothing() {
     const LOOSE: &str = "*5\r\n$5\r\nslave\r\n$9\r\n127.0.0.1\r\n:7001\r\n$7\r\nconnect\r\n:79\r\n";
     let address = server(vec![(vec![LINKED, LOOSE], true), (vec![MASTER], false)]).await;
     let link = Link { address, username: None, password: None, password_file: None, tls: None };
-    let mut probe = RedisProbe::new(link, Duration::from_secs(5), None);
+    let mut probe = RedisProbe::new(link, Duration::from_secs(60), None);
     let first = probe.look().await.unwrap();
     assert_eq!((first.role, first.replication.replid.as_deref()), (Role::Replica, Some("77")));
     // Sentinel closes the connections of one that it promotes: what it was a moment ago is not said any more.
