@@ -7,7 +7,7 @@ use config::Environment;
 use render::Flags;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     time::{Instant, advance, sleep},
 };
@@ -39,7 +39,7 @@ async fn consul(port: u16, mut scene: watch::Receiver<Scene>) {
             _ = scene.changed().await;
             continue;
         }
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port was free a moment ago");
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("the port is kept for us");
         let playing = scene.clone();
         loop {
             tokio::select! {
@@ -128,8 +128,11 @@ async fn story(file: &Path, scene: &watch::Sender<Scene>) {
 async fn half_an_hour_without_consul_leaves_the_file_as_it_is() {
     let _already_set = rustls::crypto::ring::default_provider().install_default();
     let home = tempfile::tempdir().unwrap();
-    // A port that is free now: nobody listens there yet.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Kept, or somebody else might get the port while nobody listens there.
+    let kept = TcpSocket::new_v4().unwrap();
+    kept.set_reuseaddr(true).unwrap();
+    kept.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = kept.local_addr().unwrap().port();
     let (template, file, configuration) =
         (home.path().join("t.hbs"), home.path().join("out"), home.path().join("c.hcl"));
     fs::write(&template, "{{#each (service \"web\")}}{{ID}} {{/each}}").unwrap();
