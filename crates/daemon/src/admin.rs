@@ -242,7 +242,12 @@ fn page(status: StatusCode, content_type: &'static str, body: String) -> Respons
 mod tests {
     use super::*;
     use crate::shutdown::{Shutdown, channel};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::Instant,
+    };
+
+    const LONG: Duration = Duration::from_secs(60);
 
     async fn start(ready: &Ready) -> (SocketAddr, Shutdown) {
         let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
@@ -360,26 +365,27 @@ mod tests {
         }
         assert!(listener(address).await.is_none(), "one too many");
         assert!(ask(address, "GET /healthz").await.starts_with("HTTP/1.1 200 "), "others are answered");
-        drop(listeners.pop());
-        let place = async {
-            loop {
-                if let Some(listener) = listener(address).await {
-                    return listener;
-                }
+        // Long before its next sign of life: that it is gone is seen at once. A busy machine may take longer, now and then.
+        let mut took = vec![];
+        while took.last().is_none_or(|took| *took > Duration::from_secs(3)) {
+            assert!(took.len() < 10, "the place of one that went: {took:?}");
+            drop(listeners.pop());
+            let gone = Instant::now();
+            while listeners.len() < live::MOST_LISTENERS {
                 sleep(Duration::from_millis(10)).await;
+                listeners.extend(listener(address).await);
             }
-        };
-        // Long before its next sign of life: that it is gone is seen at once.
-        listeners.push(timeout(Duration::from_secs(3), place).await.expect("the place of one that went"));
-        assert!(shutdown.drain(LEAVING_LIMIT * 4).await);
+            took.push(gone.elapsed());
+        }
+        assert!(shutdown.drain(LONG).await);
         for mut listener in listeners {
             let mut rest = String::new();
-            timeout(REQUEST_LIMIT, listener.read_to_string(&mut rest)).await.unwrap().unwrap();
+            timeout(LONG, listener.read_to_string(&mut rest)).await.unwrap().unwrap();
             assert!(rest.ends_with("0\r\n\r\n"), "a stream ends in good order: {rest:?}");
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn silent_peers_do_not_hold_it_when_it_leaves() {
         let (address, shutdown) = start(&Ready::default()).await;
         let mut silent = Vec::new();
