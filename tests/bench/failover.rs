@@ -94,6 +94,7 @@ impl Bench {
 async fn place(say: &Say) -> Outcome<(Eyes, Stack)> {
     say.line("starting Consul, Redis, Sentinel, rolecall and HAProxy");
     let stack = Stack::start(Shape::WHOLE, |_| {}).await?;
+    stack.down_after(DOWN_AFTER).await?;
     Ok((Eyes::open(&stack)?, stack))
 }
 

@@ -4,7 +4,9 @@ use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{
-    LIMIT, Outcome, Part, Say, Shape, Stack, Usage, plain, redis::MASTER_NAME, resident_mb, usage, write_json,
+    LIMIT, Outcome, Part, Say, Shape, Stack, Usage, plain,
+    redis::{DOWN_AFTER, MASTER_NAME},
+    resident_mb, usage, write_json,
 };
 use tokio::time::{Instant, sleep};
 
@@ -27,6 +29,7 @@ pub async fn idle(window: Duration, json: Option<&Path>) -> Outcome {
     let say = Say::new();
     say.line("starting Consul, Redis, Sentinel, rolecall and HAProxy");
     let stack = Stack::start(Shape::WHOLE, |_| {}).await?;
+    stack.down_after(DOWN_AFTER).await?;
     let master = stack.sentinels[0].named().await?;
     stack.steady(master).await?;
     for sentinel in &stack.sentinels {

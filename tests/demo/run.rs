@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Fault, Outcome, Part, Say, Shape, Stack, Trouble, plain, resident_mb, until, when, write_json};
+use tests::{
+    Fault, Outcome, Part, Say, Shape, Stack, Trouble, plain, redis::DOWN_AFTER, resident_mb, until, when,
+    write_json,
+};
 
 use crate::{
     Arguments,
@@ -25,6 +28,7 @@ pub async fn run(arguments: &Arguments, say: &Say) -> Outcome<Running> {
     write_json(file, &json!({ "ready": false }))?;
     say.line("starting Consul, Redis and Sentinel");
     let mut stack = Stack::start(Shape::WHOLE, |text| say.line(text)).await?;
+    stack.down_after(DOWN_AFTER).await?;
     let eyes = Eyes::open(&stack)?;
     until("the writer's first 100 writes", Duration::from_secs(10), async || {
         let done = eyes.writer.acknowledged();

@@ -1,12 +1,12 @@
 //! A master that was replaced is never advertised again, whatever it says of itself, and gets no write through HAProxy.
 
 use serde_json::Value;
-use tests::{Adverts, Outcome, PATIENCE, Shape, Signal, Stack, Writers, redis::MASTER_NAME};
+use tests::{Adverts, LIMIT, Outcome, PATIENCE, Shape, Signal, Stack, Writers, redis::MASTER_NAME};
 use tokio::time::Instant;
 
 /// Everything, once every Sentinel knows that the others follow, and who is master.
 async fn start() -> Outcome<(Stack, Adverts, usize)> {
-    let stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    let stack = Stack::start(Shape::WHOLE, |_| {}).await?;
     for sentinel in &stack.sentinels {
         sentinel.believes(PATIENCE).await?;
     }
@@ -30,7 +30,7 @@ async fn a_planned_fail_over_never_shows_two_masters() -> Outcome {
     let new = adverts.another(&[old]).await?;
     let next = stack.redis.iter().position(|redis| redis.port() == new).expect("the new master is ours");
     let steady = adverts.steady(&stack.registers[next]);
-    stack.redis[place].follows(new, PATIENCE).await?;
+    stack.redis[place].follows(new, LIMIT).await?;
     adverts.never_two(from)?;
     adverts.unchanged(&steady, &stack.registers[next])
 }
@@ -48,7 +48,7 @@ async fn a_master_that_sleeps_with_its_registrar_wakes_up_fenced() -> Outcome {
     let alone = Instant::now();
     stack.registers[place].part.signal(Signal::CONT)?;
     stack.redis[place].part.signal(Signal::CONT)?;
-    stack.registers[place].shows("a replica", PATIENCE, is_replica).await?;
+    stack.registers[place].shows("a replica", LIMIT, is_replica).await?;
     adverts.never(old, alone)?;
     writers.only(new, reached).await
 }
@@ -62,7 +62,7 @@ async fn a_master_that_slept_gets_no_write_when_it_wakes_up() -> Outcome {
     let new = adverts.another(&[old]).await?;
     let reached = writers.reach(new, from).await?;
     stack.redis[place].part.signal(Signal::CONT)?;
-    stack.registers[place].shows("a replica", PATIENCE, is_replica).await?;
+    stack.registers[place].shows("a replica", LIMIT, is_replica).await?;
     adverts.never_two(from)?;
     adverts.never(old, reached)?;
     writers.only(new, reached).await
@@ -80,7 +80,7 @@ async fn a_dead_master_that_comes_back_is_fenced() -> Outcome {
     let fenced = |s: &Value| s["services"][0]["says"] == "master" && s["services"][0]["role"] != "master";
     let status = stack.registers[place].shows("that it says master and is none", PATIENCE, fenced).await?;
     assert!(status["services"][0]["why"].as_str().is_some_and(|why| !why.is_empty()), "{status:#}");
-    stack.registers[place].shows("a replica", PATIENCE, is_replica).await?;
+    stack.registers[place].shows("a replica", LIMIT, is_replica).await?;
     adverts.never_two(from)?;
     adverts.never(old, reached)?;
     writers.only(new, reached).await

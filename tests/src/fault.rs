@@ -11,8 +11,9 @@ use crate::{
     until, when,
 };
 
-/// How long each step of a fail-over, and the repair after it, may take.
-pub const LIMIT: Duration = Duration::from_secs(40);
+/// How long each step of a fail-over, and the repair after it, may take: Sentinel votes again after 10 s when the votes were
+/// split, and does nothing for 30 s when it was itself kept from running for 2 s (TILT).
+pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// What happens to the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

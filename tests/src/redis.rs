@@ -18,7 +18,7 @@ use crate::{Host, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 /// What the sentinels call their master.
 pub const MASTER_NAME: &str = "mymaster";
 
-/// After how much silence a sentinel calls a server dead, unless told otherwise.
+/// After how much silence a sentinel calls a server dead where fail-overs are measured.
 pub const DOWN_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a harness command waits for an answer: a stopped server must not stop the harness.
@@ -54,17 +54,23 @@ impl Redis {
 
     /// Starts a sentinel that watches the master at that port.
     pub fn sentinel(name: &str, directory: &Path, master: u16) -> Outcome<Redis> {
-        Redis::sentinel_at(Host::LOOPBACK, name, directory, (Ipv4Addr::LOCALHOST, master).into())
+        Redis::sentinel_at(Host::LOOPBACK, name, directory, (Ipv4Addr::LOCALHOST, master).into(), DOWN_AFTER)
     }
 
-    /// The same on that host.
-    pub fn sentinel_at(host: Host, name: &str, directory: &Path, master: SocketAddr) -> Outcome<Redis> {
+    /// The same on that host; a server is dead after so much silence.
+    pub fn sentinel_at(
+        host: Host,
+        name: &str,
+        directory: &Path,
+        master: SocketAddr,
+        silence: Duration,
+    ) -> Outcome<Redis> {
         let (ip, port) = (master.ip(), master.port());
         let settings = format!(
             "sentinel monitor {MASTER_NAME} {ip} {port} 2\n\
              sentinel down-after-milliseconds {MASTER_NAME} {}\n\
              sentinel failover-timeout {MASTER_NAME} 5000\n",
-            DOWN_AFTER.as_millis()
+            silence.as_millis()
         );
         Redis::start("redis-sentinel", host, name, directory, &settings)
     }

@@ -16,13 +16,14 @@ use crate::{
     consul::{Access, Agent, Entry},
     haproxy::{self, Haproxy},
     redis::{MASTER_NAME, Redis},
-    until, watch_proxy, when,
+    until, when,
 };
 
 /// The service that the instances are registered as.
 pub const SERVICE: &str = "redis";
 
-/// A `down-after` that a busy machine does not reach by itself.
+/// A `down-after` that a busy machine does not reach by itself, least of all while everything starts: a story must not see a
+/// fail-over that nobody caused.
 pub const PATIENT: Duration = Duration::from_secs(5);
 
 /// How many of what.
@@ -161,14 +162,13 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Lets the Sentinels wait longer before they call a server dead: a story on a busy machine must not see a
-    /// fail-over that nobody caused.
+    /// Sentinels that wait longer than a busy machine is silent, as they do from their start.
     pub async fn patient(self) -> Outcome<Stack> {
         self.down_after(PATIENT).await?;
         Ok(self)
     }
 
-    /// Tells the Sentinels after how much silence a server is dead.
+    /// Tells the Sentinels after how much silence a server is dead; [`PATIENT`] until then.
     pub async fn down_after(&self, silence: Duration) -> Outcome {
         for sentinel in &self.sentinels {
             let mut set = redis::cmd("SENTINEL");
@@ -201,9 +201,11 @@ impl Stack {
 
     /// Waits until fresh connections through HAProxy reach the server at that port.
     pub async fn routes_to(&self, port: u16) -> Outcome {
-        let proxy = watch_proxy(self.ports.write.number());
+        // One at a time: a watcher that tries every 3 ms keeps a slow machine from answering at all.
         let routed = until(format!("HAProxy to route to 127.0.0.1:{port}"), PATIENCE, async || {
-            when(proxy.seen.last() == Some(port), || format!("{:?}", proxy.seen.last()))
+            let mut fresh = crate::redis::connect(self.ports.write.number(), Duration::from_secs(1)).await?;
+            let server = crate::redis::behind(&mut fresh).await?;
+            when(server == port, || server.to_string())
         });
         self.render.part.explain(routed.await)
     }
@@ -290,7 +292,8 @@ async fn data(
     let mut sentinels = Vec::new();
     for number in 0..shape.sentinels {
         let master = servers.first().map(Redis::at).ok_or_else(|| Trouble::new("no Redis to watch"))?;
-        sentinels.push(Redis::sentinel_at(on(number), &format!("sentinel-{number}"), &home, master)?);
+        let name = format!("sentinel-{number}");
+        sentinels.push(Redis::sentinel_at(on(number), &name, &home, master, PATIENT)?);
     }
     for sentinel in &sentinels {
         sentinel.calm(PATIENCE).await?;
