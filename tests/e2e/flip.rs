@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tests::{Outcome, PATIENCE, Shape, Stack, redis, until, when};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -9,7 +10,7 @@ async fn a_role_flip_reaches_haproxy() -> Outcome {
     let stack = Stack::start(Shape::PAIR, |_| {}).await?;
     let [old, new] = [stack.redis[0].port(), stack.redis[1].port()];
     stack.routes_to(old).await?;
-    let mut held = redis::connect(stack.ports.write.number(), Duration::from_secs(1)).await?;
+    let mut held = redis::connect(stack.ports.write.number(), PATIENCE).await?;
     assert_eq!(redis::behind(&mut held).await?, old);
 
     stack.hand_over(0, 1).await?;
@@ -27,12 +28,13 @@ async fn a_role_flip_reaches_haproxy() -> Outcome {
     })
     .await?;
 
-    let shown =
-        stack.registers[1].shows("the role master", PATIENCE, |s| s["services"][0]["role"] == "master");
-    assert_eq!(shown.await?["services"][0]["agent"]["state"], "in sync");
-    let applied = |s: &serde_json::Value| s["templates"][0]["state"] == "applied";
-    let status = stack.render.shows("an applied template", PATIENCE, applied).await?;
-    assert!(status["templates"][0]["last"]["renamed_ms"].is_number(), "{status:#}");
+    let master =
+        |s: &Value| s["services"][0]["role"] == "master" && s["services"][0]["agent"]["state"] == "in sync";
+    stack.registers[1].shows("the role master, in sync", PATIENCE, master).await?;
+    let applied = |s: &Value| {
+        s["templates"][0]["state"] == "applied" && s["templates"][0]["last"]["renamed_ms"].is_number()
+    };
+    stack.render.shows("an applied template, and when its file was renamed", PATIENCE, applied).await?;
 
     stack.hand_over(1, 0).await?;
     stack.routes_to(old).await
