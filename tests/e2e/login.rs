@@ -15,6 +15,8 @@ use tests::{
 const RULES: &str = "service \"redis\" { policy = \"write\" }\nservice_prefix \"\" { policy = \"read\" }\nnode_prefix \"\" { policy = \"read\" }";
 /// A token of a minute is renewed after 40 s at the latest, and given back some seconds later.
 const RENEWED: Duration = Duration::from_secs(75);
+/// Well below what is left of the life of a token, which would end it too.
+const GIVEN_BACK: Duration = Duration::from_secs(10);
 
 fn in_sync(s: &Value) -> bool {
     s["services"][0]["agent"]["state"] == "in sync" && s["services"][0]["catalog"]["state"] == "in sync"
@@ -75,11 +77,16 @@ async fn a_login_is_renewed_in_time_and_given_back() -> Outcome {
         out.display()
     );
     let mut render = Rolecall::start("render", "render", home, &(login("renderer") + &files), vec![])?;
-    render.ready().await?;
-    assert_eq!(fs::read_to_string(&out)?, "redis-0 \n");
+    // It passes only while a Redis on a busy machine answers in time.
+    let rendered = until("the file to name the entry", PATIENCE, async || {
+        let text = fs::read_to_string(&out).unwrap_or_default();
+        when(text == "redis-0 \n", || text.clone())
+    });
+    render.part.explain(rendered.await)?;
 
-    for (who, part) in [("registrar", &register), ("renderer", &render)] {
-        let first = of(&server, who).await?;
+    // Both are seen before either of them renews its own.
+    let firsts = [of(&server, "registrar").await?, of(&server, "renderer").await?];
+    for ((who, part), first) in [("registrar", &register), ("renderer", &render)].into_iter().zip(firsts) {
         assert!(!first.is_empty(), "{who} did not log in");
         let renewed =
             until(format!("a new token of {who}, and the old one given back"), RENEWED, async || {
@@ -91,13 +98,21 @@ async fn a_login_is_renewed_in_time_and_given_back() -> Outcome {
     let again = |s: &Value| in_sync(s) && s["services"][0]["agent"]["registrations"].as_u64() >= Some(2);
     register.shows("the entry under the new token", PATIENCE, again).await?;
     // What is written now reaches the servers with the token that the agent keeps for the entry.
-    let entries = server.entries(SERVICE).await?;
-    assert!(entries.len() == 1 && entries[0].passing, "{entries:?}");
+    let passing = until("the entry to pass", PATIENCE, async || {
+        let entries = server.entries(SERVICE).await?;
+        when(entries.len() == 1 && entries[0].passing, || format!("{entries:?}"))
+    });
+    register.part.explain(passing.await)?;
 
     gone(&mut register).await?;
     gone(&mut render).await?;
     assert_eq!(server.entries(SERVICE).await?, []);
-    assert_eq!(logins(&server).await?, [], "tokens were left behind");
+    // A program that leaves waits 2 s for the answer; what it asked for is done all the same.
+    until("all tokens to be given back", GIVEN_BACK, async || {
+        let left = logins(&server).await?;
+        when(left.is_empty(), || format!("{left:?}"))
+    })
+    .await?;
     for part in [&register, &render] {
         assert!(!part.part.log().contains(&fs::read_to_string(&jwt)?), "the bearer token leaks");
     }
@@ -118,10 +133,11 @@ async fn a_rotated_token_file_takes_the_entry_along() -> Outcome {
     let config = register_config(&agent.address(), "redis-0", redis.port(), &[]);
     let config = config.replacen("consul {", &format!("consul {{\n  token_file = \"{}\"", file.display()), 1);
     let mut register = Rolecall::start("register", "register", home, &config, vec![])?;
-    register.shows("its entry in Consul", PATIENCE, in_sync).await?;
+    let registrations = |s: &Value| s["services"][0]["agent"]["registrations"].as_u64();
+    let before = registrations(&register.shows("its entry in Consul", PATIENCE, in_sync).await?);
 
     fs::write(&file, &second)?;
-    let again = |s: &Value| in_sync(s) && s["services"][0]["agent"]["registrations"].as_u64() >= Some(2);
+    let again = |s: &Value| in_sync(s) && registrations(s) > before;
     register.shows("the entry under the new token", PATIENCE, again).await?;
     server.revoke(&first).await?;
     redis.ask::<()>(redis::cmd("REPLICAOF").arg("127.0.0.1").arg(1)).await?;
