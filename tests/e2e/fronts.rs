@@ -207,10 +207,10 @@ async fn galera_writes_stay_with_one_node() -> Outcome {
     let front = Front::start("haproxy-galera.cfg.hbs", consul.address(), &more).await?;
     let http = Http::new(None)?;
     let url = format!("http://{}/who", front.write.address());
-    let first = http.get(&url, Duration::from_secs(2)).await?.text;
+    let first = http.get(&url, PATIENCE).await?.text;
     let (first, second) = if first == one.address.to_string() { (&one, &two) } else { (&two, &one) };
     for _ in 0..10 {
-        assert_eq!(http.get(&url, Duration::from_secs(2)).await?.text, first.address.to_string());
+        assert_eq!(http.get(&url, PATIENCE).await?.text, first.address.to_string());
     }
     first.is(503);
     front.leads(&front.write, Some(second)).await?;
@@ -224,14 +224,14 @@ async fn galera_writes_stay_with_one_node() -> Outcome {
     })
     .await?;
     for _ in 0..10 {
-        assert_eq!(http.get(&url, Duration::from_secs(2)).await?.text, second.address.to_string());
+        assert_eq!(http.get(&url, PATIENCE).await?.text, second.address.to_string());
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_that_cannot_agree_are_left_out() -> Outcome {
-    let mut stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    let mut stack = Stack::start(Shape::WHOLE, |_| {}).await?;
     for sentinel in &stack.sentinels {
         let id = sentinel.port().to_string();
         let row =
@@ -239,8 +239,11 @@ async fn sentinels_that_cannot_agree_are_left_out() -> Outcome {
         stack.agent.put("agent/service/register", row).await?;
     }
     let front = Front::start("haproxy-sentinel.cfg.hbs", &stack.agent.address(), &[]).await?;
-    let master: (String, u16) = redis::ask(front.write.number(), &redis::get_master()).await?;
-    assert_eq!(master.1, stack.redis[0].port(), "{MASTER_NAME} is {master:?}");
+    let named = until("the Sentinels to name the master", PATIENCE, async || {
+        let master: (String, u16) = redis::ask(front.write.number(), &redis::get_master()).await?;
+        when(master.1 == stack.redis[0].port(), || format!("{MASTER_NAME} is {master:?}"))
+    });
+    front.render.part.explain(named.await)?;
     for sentinel in &mut stack.sentinels[..2] {
         sentinel.part.kill()?;
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
-use redis::{Client, Cmd};
+use redis::{AsyncConnectionConfig, Client, Cmd};
 use serde_json::json;
 use tempfile::tempdir;
 use tests::{
@@ -60,15 +60,26 @@ async fn written(front: &Front) -> Outcome {
     front.render.part.explain(written.await)
 }
 
-/// Waits until HAProxy's check has refused this server for who it is, and has looked again and again.
+/// Waits until HAProxy has no master, since its check refused this server for who it is, and until it has looked again and
+/// again.
 async fn refused(front: &Front, server: &Redis) -> Outcome {
-    let before = calls(server, "role").await?;
     let refused = until("checks that refuse it", PATIENCE, async || {
-        let looks = calls(server, "role").await? - before;
         let said = front.says("show stat").await?;
-        when(looks > 10 && said.contains("run_id as registered"), || format!("{looks} looks, {said}"))
+        when(said.contains("run_id as registered") && is_down(front).await?, || said.clone())
     });
-    front.render.part.explain(refused.await)
+    front.render.part.explain(refused.await)?;
+    let before = calls(server, "role").await?;
+    until("more checks of it", PATIENCE, async || {
+        let looks = calls(server, "role").await? - before;
+        when(looks > 10, || format!("{looks} looks"))
+    })
+    .await
+}
+
+/// Whether HAProxy has no master to send anybody to.
+async fn is_down(front: &Front) -> Outcome<bool> {
+    let said = front.says("show servers state redis_master").await?;
+    Ok(said.lines().nth(2).and_then(|row| row.split(' ').nth(5)) == Some("0"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,8 +97,7 @@ async fn another_redis_on_the_masters_address_gets_no_traffic() -> Outcome {
     // The pod is gone, and another one gets its address before Consul hears of it: a master in its own eyes.
     redis.part.kill()?;
     let down = until("HAProxy to miss it", PATIENCE, async || {
-        let said = front.says("show servers state redis_master").await?;
-        when(said.lines().nth(2).and_then(|row| row.split(' ').nth(5)) == Some("0"), || said.clone())
+        when(is_down(&front).await?, || "it has a master".into())
     });
     front.render.part.explain(down.await)?;
     let writers = (Writer::start(front.write.number()), Writer::fresh(front.write.number()));
@@ -162,6 +172,16 @@ async fn over_tls(port: u16, authority: &Path, command: &[&str]) -> Outcome<Stri
     Ok(said)
 }
 
+/// A write by a client that has the password, and speaks no TLS.
+async fn logged_in(port: u16) -> Outcome {
+    let client = Client::open(format!("redis://:{}@127.0.0.1:{port}", PASSWORD.replace(' ', "%20")))?;
+    let settings = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let mut connection = client.get_multiplexed_async_connection_with_config(&settings).await?;
+    Ok(set().query_async::<()>(&mut connection).await?)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn checks_speak_tls_and_log_in() -> Outcome {
     let home = tempdir()?;
@@ -197,17 +217,18 @@ async fn checks_speak_tls_and_log_in() -> Outcome {
         });
         front.render.part.explain(checked.await)?;
         let write = front.write.number();
-        let written = if tls == "server" {
-            let client =
-                Client::open(format!("redis://:{}@127.0.0.1:{write}", PASSWORD.replace(' ', "%20")))?;
-            match client.get_multiplexed_async_connection().await {
-                Ok(mut connection) => set().query_async::<()>(&mut connection).await.is_ok(),
-                Err(_) => false,
+        let write = async || match tls {
+            "server" => logged_in(write).await,
+            _ => {
+                let said = over_tls(write, &authority, &["SET", "rolecall:story", "1"]).await?;
+                when(said == "OK", || said.clone())
             }
-        } else {
-            over_tls(write, &authority, &["SET", "rolecall:story", "1"]).await? == "OK"
         };
-        assert_eq!(written, is_up, "{tls}");
+        if is_up {
+            front.render.part.explain(until(format!("a write with {tls}"), PATIENCE, write).await)?;
+        } else {
+            assert!(write().await.is_err(), "a write reached a Redis that nobody vouches for");
+        }
     }
     Ok(())
 }
