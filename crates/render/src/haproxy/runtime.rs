@@ -43,6 +43,8 @@ pub struct Look {
 
 /// A worker answers within a millisecond; whoever waits for this waits with a fail-over.
 const LIMIT: Duration = Duration::from_millis(250);
+/// All that is to be known of thousands of servers is 1 MB; news wait for that too.
+const COUNT: Duration = Duration::from_secs(1);
 /// Thousands of orders, or a large map, take longer.
 const LONG: Duration = Duration::from_secs(5);
 /// HAProxy's own buffer for a line has 16 kB (`tune.bufsize`).
@@ -115,7 +117,7 @@ impl Runtime {
 
     /// How many connections each server of the worker holds or keeps.
     pub async fn connections(&self) -> Result<String, SocketError> {
-        self.lines(vec!["show stat -1 4 -1".into()], LIMIT).await
+        self.lines(vec!["show stat -1 4 -1".into()], COUNT).await
     }
 
     /// Commands that go together: the first opens a version that the others name, or they carry a payload. Each goes
