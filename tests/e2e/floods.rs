@@ -3,7 +3,10 @@
 use std::{io::Write, net::TcpStream, time::Duration};
 
 use serde_json::Value;
-use tests::{Crew, Front, Outcome, PATIENCE, Port, Run, Special, resident_mb, until, when};
+use tests::{Crew, Front, Outcome, PATIENCE, Port, Run, Special, haproxy, kept_mb, until, when};
+
+/// A thousand servers take their time on a busy machine.
+const MANY: Duration = Duration::from_secs(120);
 
 fn is_cut(client: &TcpStream) -> bool {
     let mut byte = [0];
@@ -28,11 +31,19 @@ fn table(said: &str) -> Vec<(String, u16)> {
 
 async fn pool_is(crew: &Crew, mut wanted: Vec<(String, u16)>) -> Outcome {
     wanted.sort();
-    let is = until(format!("the pool of {} servers", wanted.len()), PATIENCE, async || {
+    let is = until(format!("the pool of {} servers", wanted.len()), MANY, async || {
         let runs = table(&crew.mates[0].ask("show servers state pool").await?);
         when(runs == wanted, || format!("{} servers: {:?}", runs.len(), runs.first()))
     });
     crew.render.part.explain(is.await)
+}
+
+/// What HAProxy says of the pool's servers, once it has time to.
+async fn pool_of(front: &Front) -> Outcome<String> {
+    until("HAProxy to answer", PATIENCE, async || {
+        haproxy::command(&front.socket(), "@1 show servers state pool").await
+    })
+    .await
 }
 
 fn of(status: &Value, key: &str) -> u64 {
@@ -105,7 +116,7 @@ async fn a_server_may_flap_a_hundred_times() -> Outcome {
             }
         }
         if round % 25 == 0 {
-            memory.push(resident_mb(front.render.part.pid())?);
+            memory.push(kept_mb(front.render.part.pid())?);
         }
         clients.drain(1..clients.len().saturating_sub(20).max(1));
     }
@@ -113,7 +124,7 @@ async fn a_server_may_flap_a_hundred_times() -> Outcome {
     assert!(!is_cut(&clients[0]), "the first client was cut");
     assert_eq!((of(&status, "reloads"), of(&status, "leaving_servers")), (before, 0), "{status:#}");
     assert_eq!(front.worker().await?, worker, "it was reloaded");
-    let table = tests::haproxy::command(&front.socket(), "@1 show servers state pool").await?;
+    let table = pool_of(&front).await?;
     assert_eq!(table.lines().skip(2).filter(|line| !line.is_empty()).count(), 2, "{table}");
     assert!(memory[3] <= memory[0] + 4.0, "memory grew: {memory:?} MB");
     Ok(())
@@ -174,7 +185,7 @@ async fn two_frontends_may_share_servers() -> Outcome {
     front.runs(two.number()).await?;
     front.applied().await?;
     assert!(!is_cut(&client), "a client of the other frontend was cut");
-    let state = tests::haproxy::command(&front.socket(), "@1 show servers state pool").await?;
+    let state = pool_of(&front).await?;
     assert!(state.contains(&format!(" {} ", one.number())), "{state}");
     assert_eq!(front.worker().await?, worker, "it was reloaded");
     Ok(())

@@ -265,7 +265,8 @@ async fn register_keeps_many_services_within_its_connections() -> Outcome {
         let services = s["services"].as_array().cloned().unwrap_or_default();
         services.len() == SERVICES && services.iter().all(|one| one["agent"]["state"] == "in sync")
     };
-    register.shows("that each is registered", PATIENCE, in_sync).await?;
+    // Each comes to Consul's disk.
+    register.shows("that each is registered", PATIENCE * 4, in_sync).await?;
     // Heartbeats have connections of their own, one for each service at most; some sockets are for signals and pages.
     let within = until("few connections", PATIENCE, async || {
         let sockets = sockets(register.part.pid())?;

@@ -1,7 +1,7 @@
 //! Role flips in a row, without Sentinel: each demotes the one and promotes the other. Nobody but the two says who is
 //! master, so until the old one's registrar has looked both claims may stand in Consul, and `render` believes neither.
 
-use crate::{Adverts, Outcome, Part, Stack, resident_mb};
+use crate::{Adverts, Outcome, Part, Stack, kept_mb};
 
 impl Stack {
     /// Lets the first two servers change roles that often, and waits each time until Consul shows the new master
@@ -31,9 +31,9 @@ impl Stack {
         new.ask::<()>(redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await
     }
 
-    /// The resident memory of our programs, in MB, by name.
+    /// The memory that our programs keep, in MB, by name.
     pub fn memory(&self) -> Outcome<Vec<(String, f64)>> {
         let parts = self.registers.iter().chain([&self.render]).map(|program| &program.part);
-        parts.map(|part: &Part| Ok((part.name().to_string(), resident_mb(part.pid())?))).collect()
+        parts.map(|part: &Part| Ok((part.name().to_string(), kept_mb(part.pid())?))).collect()
     }
 }

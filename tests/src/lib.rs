@@ -48,7 +48,7 @@ pub use crew::{Crew, Mate, Run};
 pub use fault::{Fault, LIMIT};
 pub use front::{Front, Special};
 pub use http::{Answer, Http};
-pub use memory::resident_mb;
+pub use memory::{kept_mb, resident_mb};
 pub use part::{Part, Recipe, Signal, found};
 pub use ports::Port;
 pub use promotion::Promotion;
