@@ -16,9 +16,9 @@ fn plain(mut entries: Vec<Entry>) -> Vec<Entry> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_register_loses_nothing() -> Outcome {
     let mut stack = Stack::start(Shape::PAIR, |_| {}).await?;
+    stack.settled(stack.redis[0].port()).await?;
     let writer = Writer::start(stack.ports.write.number());
     let from = Instant::now();
-    stack.settled(stack.redis[0].port()).await?;
     let before = plain(stack.server.entries(SERVICE).await?);
     stack.registers[0].part.restart()?;
     stack.registers[0].ready().await?;

@@ -319,6 +319,9 @@ async fn proxy(home: &Path, render: &Rolecall) -> Outcome<Haproxy> {
     render.part.explain(written.await)?;
     let haproxy = Haproxy::start(home, &config)?;
     haproxy.ready().await?;
+    // HAProxy that starts within the second in which its file was written is reloaded once: not while a story has begun, whose
+    // connections would keep the old worker.
+    render.shows("an applied text", PATIENCE, |s| s["templates"][0]["state"] == "applied").await?;
     render.ready().await?;
     Ok(haproxy)
 }
