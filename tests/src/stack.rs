@@ -340,11 +340,12 @@ fn register_config_at(consul: &str, id: &str, redis: SocketAddr, sentinels: &[So
         "    sentinel {{\n      master = \"{MASTER_NAME}\"\n      addresses = [{}]\n      quorum = 2\n    }}\n",
         addresses.join(", ")
     );
-    let sentinel = if sentinels.is_empty() { String::new() } else { sentinel };
+    // With Sentinels, who is late for a look is taken for dead; without them, that would be a machine that is busy.
+    let more = if sentinels.is_empty() { "    timeout = \"5s\"\n".into() } else { sentinel };
     format!(
         "consul {{\n  address = \"{consul}\"\n}}\n\
          service \"{SERVICE}\" {{\n  id = \"{id}\"\n  address = \"{}\"\n  port = {}\n  \
-         probe \"redis\" {{\n    address = \"{redis}\"\n{sentinel}  }}\n}}\n",
+         probe \"redis\" {{\n    address = \"{redis}\"\n{more}  }}\n}}\n",
         redis.ip(),
         redis.port()
     )
