@@ -1,13 +1,10 @@
 //! A fail-over after an unrelated reload: a client that an old worker still serves is cut off from the demoted
 //! master, and one whose server stays is left alone.
 
-use std::time::Duration;
-
 use tests::{Outcome, PATIENCE, Shape, Stack, haproxy::Process, redis, until, when};
 
 const SHAPE: Shape =
     Shape { redis: 3, sentinels: 0, lock: false, more: "\nbackend {{keyOrDefault \"more\" \"more\"}}\n" };
-const A_SECOND: Duration = Duration::from_secs(1);
 
 async fn old_workers(stack: &Stack) -> Outcome<Vec<Process>> {
     Ok(stack.haproxy.processes().await?.into_iter().filter(|process| process.old).collect())
@@ -19,10 +16,10 @@ async fn an_old_worker_keeps_nobody_on_a_demoted_master() -> Outcome {
     let [master, next, other] = [0, 1, 2].map(|n| stack.redis[n].port());
     // All are registered and HAProxy has one worker: from here on, reloads are the story's own.
     stack.settled(master).await?;
-    let mut writer = redis::connect(stack.ports.write.number(), A_SECOND).await?;
+    let mut writer = redis::connect(stack.ports.write.number(), PATIENCE).await?;
     assert_eq!(redis::behind(&mut writer).await?, master);
     let mut reader = until("a reader behind the replica that stays one", PATIENCE, async || {
-        let mut reader = redis::connect(stack.ports.read.number(), A_SECOND).await?;
+        let mut reader = redis::connect(stack.ports.read.number(), PATIENCE).await?;
         let server = redis::behind(&mut reader).await?;
         when(server == other, || format!("{server}"))?;
         Ok(reader)

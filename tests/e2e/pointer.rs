@@ -34,8 +34,7 @@ async fn a_master_that_comes_back_stays_a_candidate_without_sentinel() -> Outcom
     let shown = stack.registers[0].shows("a candidate", PATIENCE, candidate).await?;
     assert!(shown["services"][0]["why"].to_string().contains("names redis-1 in epoch 2"), "{shown:#}");
     for _ in 0..50 {
-        let mut set = ::redis::cmd("SET");
-        redis::ask::<()>(stack.ports.write.number(), set.arg("rolecall:later").arg(1)).await?;
+        stack.writes_flow().await?;
     }
     // Not even when it is the only one left.
     stack.redis[1].part.kill()?;
