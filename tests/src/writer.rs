@@ -1,8 +1,9 @@
 //! A client that writes through HAProxy all the time, and knows afterwards what became of each write.
 //!
-//! It holds one connection, or opens one for each write; gives up on an answer after 1 s and reconnects, never retries
-//! a write and never uses a key twice. *Acknowledged* is an OK within that second; *unknown* was sent and never answered; *refused* was
-//! answered with an error, or could not be sent; *lost* was acknowledged and is absent from the surviving master.
+//! It holds one connection, or opens one for each write; gives up on an answer after 1 s (a patient one, later) and
+//! reconnects, never retries a write and never uses a key twice. *Acknowledged* is an OK within that time; *unknown* was
+//! sent and never answered; *refused* was answered with an error, or could not be sent; *lost* was acknowledged and is
+//! absent from the surviving master.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,7 +17,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-use crate::{Outcome, redis};
+use crate::{Outcome, PATIENCE, redis};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
 // About 500 writes a second: enough to see a loss of milliseconds, little enough to leave the cores to the parts.
@@ -101,17 +102,22 @@ pub struct Tally {
 impl Writer {
     /// Starts to write to 127.0.0.1:`port` over one connection.
     pub fn start(port: u16) -> Writer {
-        Writer::with(port, Manner::Kept)
+        Writer::with(port, Manner::Kept, TIMEOUT)
+    }
+
+    /// The same, for a story in which no write may fail: an answer that comes late is one.
+    pub fn patient(port: u16) -> Writer {
+        Writer::with(port, Manner::Kept, PATIENCE)
     }
 
     /// Starts to write to 127.0.0.1:`port`, each time over a fresh connection.
     pub fn fresh(port: u16) -> Writer {
-        Writer::with(port, Manner::Fresh)
+        Writer::with(port, Manner::Fresh, TIMEOUT)
     }
 
-    fn with(port: u16, manner: Manner) -> Writer {
+    fn with(port: u16, manner: Manner, limit: Duration) -> Writer {
         let record = Arc::new(Mutex::new(Record { manner, ..Record::default() }));
-        let task = tokio::spawn(write_for_ever(port, record.clone()));
+        let task = tokio::spawn(write_for_ever(port, limit, record.clone()));
         Writer { record, task }
     }
 
@@ -192,11 +198,11 @@ fn key(manner: Manner, number: u64) -> String {
     format!("rolecall:{manner:?}:{number}")
 }
 
-async fn write_for_ever(port: u16, record: Arc<Mutex<Record>>) {
+async fn write_for_ever(port: u16, limit: Duration, record: Arc<Mutex<Record>>) {
     let mut tick = pace(CONNECTS);
     loop {
         tick.tick().await;
-        match open(port).await {
+        match open(port, limit).await {
             Ok((connection, server)) => write_on(connection, server, &record).await,
             Err(_) => held(&record).note(Instant::now(), Err(Failure::Refused("no connection".into()))),
         }
@@ -209,8 +215,8 @@ fn pace(every: Duration) -> Interval {
     tick
 }
 
-async fn open(port: u16) -> Outcome<(MultiplexedConnection, u16)> {
-    let mut connection = redis::connect(port, TIMEOUT).await?;
+async fn open(port: u16, limit: Duration) -> Outcome<(MultiplexedConnection, u16)> {
+    let mut connection = redis::connect(port, limit).await?;
     let server = redis::behind(&mut connection).await?;
     Ok((connection, server))
 }
