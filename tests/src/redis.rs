@@ -168,6 +168,13 @@ impl Redis {
         self.part.explain(believes.await)
     }
 
+    /// Tells a sentinel how long each step of a fail-over may take; twice that after one began, it may begin another.
+    pub async fn fail_over_time_out(&self, limit: Duration) -> Outcome {
+        let mut set = redis::cmd("SENTINEL");
+        set.arg("SET").arg(MASTER_NAME).arg("failover-timeout").arg(limit.as_millis().to_string());
+        self.ask(&set).await
+    }
+
     /// The port a sentinel gives to whoever asks for the master.
     pub async fn named(&self) -> Outcome<u16> {
         let (_, port): (String, u16) = self.ask(&get_master()).await?;
