@@ -1,6 +1,6 @@
 //! A real browser without a screen: Chromium, told what to do by its own protocol (DevTools) over a pair of named pipes.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
@@ -43,6 +43,9 @@ impl Screen {
     /// A phone held upright.
     pub const PHONE: Screen = Screen { width: 375, dark: false, scripts: true };
 }
+
+/// How long an order may take: the first one waits until some hundred megabytes are read from a slow disk.
+const ORDER: Duration = Duration::from_secs(90);
 
 /// It talks to nobody but the page's server.
 const FLAGS: [&str; 11] = [
@@ -161,7 +164,7 @@ impl Browser {
         }
         let mut bytes = order.to_string().into_bytes();
         bytes.push(0);
-        let answered = timeout(PATIENCE, async {
+        let answered = timeout(ORDER, async {
             self.orders.write_all(&bytes).await?;
             loop {
                 let said = self.hear().await?;
@@ -172,7 +175,7 @@ impl Browser {
             }
         });
         let said: Outcome<Value> =
-            answered.await.map_err(|_| Trouble::new(format!("no answer to {method} in {PATIENCE:?}")))?;
+            answered.await.map_err(|_| Trouble::new(format!("no answer to {method} in {ORDER:?}")))?;
         let said = said?;
         match said.get("error") {
             Some(error) => Err(Trouble::new(format!("{method}: {error}"))),
