@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use tests::{Outcome, PATIENCE, Shape, Stack, redis::MASTER_NAME, until, when};
+use tests::{LIMIT, Outcome, PATIENCE, Shape, Stack, redis::MASTER_NAME, until, when};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_name_means_the_address_that_sentinel_names() -> Outcome {
@@ -25,7 +25,7 @@ async fn a_host_name_means_the_address_that_sentinel_names() -> Outcome {
     stack.sentinels[0].ask::<()>(redis::cmd("SENTINEL").arg("FAILOVER").arg(MASTER_NAME)).await?;
     let mut new = old;
     for sentinel in &stack.sentinels {
-        until("another master to be named", PATIENCE, async || {
+        until("another master to be named", LIMIT, async || {
             new = sentinel.named().await?;
             when(new != old, || new.to_string())
         })
@@ -37,9 +37,13 @@ async fn a_host_name_means_the_address_that_sentinel_names() -> Outcome {
         service["role"] == "master"
             && service["why"].as_str().is_some_and(|why| why.contains("known Sentinels name it master"))
     };
-    let register = &stack.registers[number];
-    register.shows("that a majority names it", PATIENCE, confirmed).await?;
-    let history = register.status().await?["services"][0]["history"].to_string();
-    assert!(!history.contains("fenced"), "{history}");
+    let status = stack.registers[number].shows("that a majority names it", PATIENCE, confirmed).await?;
+    // That the old one has an epoch and it has none yet may well be a reason, on a machine that is busy.
+    let itself = format!(":{new} became master");
+    let history = status["services"][0]["history"].as_array().cloned().unwrap_or_default();
+    let taken_for_another = |change: &serde_json::Value| {
+        change["role"] == "fenced" && change["why"].as_str().is_some_and(|why| why.contains(&itself))
+    };
+    assert!(!history.iter().any(taken_for_another), "{history:#?}");
     stack.routes_to(new).await
 }

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 use tests::{
-    Adverts, Outcome, PATIENCE, Shape, Stack, Trouble, Writers, redis::Role, until, watch_role, when,
+    Adverts, LIMIT, Outcome, PATIENCE, Shape, Stack, Steady, Trouble, Writers, redis::Role, stack::PATIENT,
+    until, watch_role, when,
 };
 use tokio::time::Instant;
 
@@ -47,11 +48,13 @@ async fn a_master_holds_when_all_sentinels_are_dead() -> Outcome {
     adverts.unchanged(&steady, &stack.registers[master])
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
-    let (mut stack, adverts, [master, rogue]) = start().await?;
-    let old = stack.redis[master].port();
-    let steady = adverts.steady(&stack.registers[master]);
+/// With the first Sentinel alone, the master stays one, and nobody else becomes one.
+async fn one_is_left(
+    stack: &mut Stack,
+    adverts: &Adverts,
+    [master, rogue]: [usize; 2],
+    steady: &Steady,
+) -> Outcome {
     for sentinel in &mut stack.sentinels[1..] {
         sentinel.part.kill()?;
     }
@@ -59,7 +62,29 @@ async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
     stack.redis[rogue].ask::<()>(::redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
     stack.registers[rogue].shows("no master", PATIENCE, is_no_master).await?;
     stack.writes_flow().await?;
-    adverts.unchanged(&steady, &stack.registers[master])?;
+    adverts.unchanged(steady, &stack.registers[master])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
+    let (mut stack, adverts, [master, rogue]) = start().await?;
+    let old = stack.redis[master].port();
+    let mut steady = adverts.steady(&stack.registers[master]);
+    let mut tries = 1..5;
+    while let Err(trouble) = one_is_left(&mut stack, &adverts, [master, rogue], &steady).await {
+        // Where the machine was so busy that a look came late, that took the crown, and one Sentinel alone gives none back.
+        if tries.next().is_none() || !steady.failed(&stack.registers[master]) {
+            return Err(trouble);
+        }
+        let mut follow = ::redis::cmd("REPLICAOF");
+        stack.redis[rogue].ask::<()>(follow.arg("127.0.0.1").arg(old)).await?;
+        for sentinel in &mut stack.sentinels[1..] {
+            sentinel.part.restart()?;
+        }
+        stack.registers[master].shows("that it is master again", LIMIT, holds(3)).await?;
+        adverts.shows(old).await?;
+        steady = adverts.steady(&stack.registers[master]);
+    }
 
     // The last Sentinel takes the dead master for dead, and finds nobody who votes.
     stack.redis[master].part.kill()?;
@@ -68,6 +93,7 @@ async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
         when(said.get("flags").is_some_and(|flags| flags.contains("s_down")), || format!("{said:?}"))
     })
     .await?;
+    adverts.nobody().await?;
     let dead = Instant::now();
     stack.registers[rogue].shows("no master, still", PATIENCE, is_no_master).await?;
     assert_eq!(adverts.since(dead), [[].into()], "with one Sentinel nobody is advertised");
@@ -94,12 +120,16 @@ async fn the_leader_dies_right_after_it_promoted() -> Outcome {
     }
     let from = Instant::now();
     stack.redis[master].part.kill()?;
-    let new = until("a replica to say master", PATIENCE, async || {
+    let new = until("a replica to say master", LIMIT, async || {
         let mut others = roles.iter().filter(|(port, _)| *port != old);
         let new = others.find(|(_, role)| role.seen.last() == Some(Role::Master)).map(|(port, _)| *port);
         new.ok_or_else(|| Trouble::new("nobody"))
     })
     .await?;
+    for sentinel in &stack.sentinels {
+        // The leader is dead, or will be. The others are to do nothing before the rest was looked at.
+        _ = sentinel.fail_over_time_out(LIMIT).await;
+    }
     // Its promotion was seen while it happened: of this epoch no Sentinel ever says who was promoted.
     adverts.shows(new).await?;
     writers.reach(new, from).await?;
@@ -114,14 +144,15 @@ async fn the_leader_dies_right_after_it_promoted() -> Outcome {
     let place = stack.redis.iter().position(|redis| redis.port() == new).expect("the new master is ours");
     stack.registers[place].shows("that it holds", PATIENCE, holds(2)).await?;
 
-    // The others elect a leader of their own, twice their fail-over time-out later, and may choose another server.
+    // The others elect a leader of their own, and may choose another server.
     let left: Vec<_> = stack.sentinels.iter().enumerate().filter(|(number, _)| *number != leader).collect();
     for (_, sentinel) in &left {
         let mut order = ::redis::cmd("SENTINEL");
         // Any word but the two failures takes them back.
         sentinel.ask::<::redis::Value>(order.arg("SIMULATE-FAILURE").arg("help")).await?;
+        sentinel.fail_over_time_out(PATIENT).await?;
     }
-    let last = until("the Sentinels to agree on a living master", PATIENCE, async || {
+    let last = until("the Sentinels to agree on a living master", LIMIT, async || {
         let named = [left[0].1.named().await?, left[1].1.named().await?];
         when(named[0] == named[1] && named[0] != old, || format!("{named:?}, {old} is dead"))?;
         Ok(named[0])

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use crate::{Outcome, PATIENCE, Rolecall, Stack, Watcher, stack::SERVICE, until, watch_masters, when};
+use crate::{LIMIT, Outcome, PATIENCE, Rolecall, Stack, Watcher, stack::SERVICE, until, watch_masters, when};
 
 /// All sets of advertised masters that Consul ever showed, as far as its answers tell.
 #[derive(Debug)]
@@ -25,9 +25,18 @@ impl Adverts {
         .await
     }
 
-    /// Waits until anybody but these is advertised alone, and tells who.
+    /// Waits until nobody is advertised.
+    pub async fn nobody(&self) -> Outcome {
+        until("Consul to show no master", PATIENCE, async || {
+            let last = self.0.seen.last();
+            when(last == Some([].into()), || format!("{last:?}"))
+        })
+        .await
+    }
+
+    /// Waits until a fail-over has anybody but these advertised alone, and tells who.
     pub async fn another(&self, beside: &[u16]) -> Outcome<u16> {
-        until("another master in Consul", PATIENCE, async || {
+        until("another master in Consul", LIMIT, async || {
             let last = self.0.seen.last().unwrap_or_default();
             when(last.len() == 1, || format!("{last:?}"))?;
             let new = last.into_iter().find(|port| !beside.contains(port));
@@ -61,9 +70,7 @@ impl Adverts {
     /// Since then, nothing changed. Only where the machine was so busy that a probe of the master failed, it may have been
     /// withdrawn for a while.
     pub fn unchanged(&self, steady: &Steady, register: &Rolecall) -> Outcome {
-        let shown = self.since(steady.since);
-        let log = register.part.log();
-        let failed = log.get(steady.logged..).is_some_and(|since| since.contains("the probe fails"));
+        let (shown, failed) = (self.since(steady.since), steady.failed(register));
         let same = |ports: &BTreeSet<u16>| *ports == shown[0] || (failed && ports.is_empty());
         let outcome = when(shown.iter().all(same), || format!("something else was advertised: {shown:?}"));
         register.part.explain(outcome)
@@ -76,4 +83,11 @@ pub struct Steady {
     /// The moment.
     pub since: Instant,
     logged: usize,
+}
+
+impl Steady {
+    /// Whether a look of this register failed since then, or came so late that it trusts nothing of before.
+    pub fn failed(&self, register: &Rolecall) -> bool {
+        register.part.log().get(self.logged..).is_some_and(|since| since.contains("the probe fails"))
+    }
 }

@@ -40,7 +40,7 @@ mod wire;
 mod writer;
 mod writers;
 
-pub use adverts::Adverts;
+pub use adverts::{Adverts, Steady};
 pub use arguments::arguments;
 pub use browser::{Browser, Screen};
 pub use clock::unix_ms;

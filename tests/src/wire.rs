@@ -20,7 +20,7 @@ const ALONE: [&str; 8] =
 const REMEDY: &str = "this story needs network namespaces of its own. Allow them to plain users (sysctl \
     kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above \
     0), or run the tests as root; in a container, give it CAP_SYS_ADMIN (docker run --privileged)";
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(600);
 /// A card that nobody has: what is sent to it is lost without a word.
 const NOBODY: &str = "02:00:00:00:00:99";
 const FAR: &str = "far";
