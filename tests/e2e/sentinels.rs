@@ -95,6 +95,8 @@ async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
     .await?;
     adverts.nobody().await?;
     let dead = Instant::now();
+    // Had the dead one lived on for eight seconds, the last Sentinel would have made a replica of this one.
+    stack.redis[rogue].ask::<()>(::redis::cmd("REPLICAOF").arg("NO").arg("ONE")).await?;
     stack.registers[rogue].shows("no master, still", PATIENCE, is_no_master).await?;
     assert_eq!(adverts.since(dead), [[].into()], "with one Sentinel nobody is advertised");
     for sentinel in &mut stack.sentinels[1..] {
