@@ -111,6 +111,16 @@ async fn one_sentinel_of_three_neither_crowns_nor_deposes() -> Outcome {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_leader_dies_right_after_it_promoted() -> Outcome {
+    for _ in 0..3 {
+        if the_leader_dies().await? {
+            return Ok(());
+        }
+    }
+    Err(Trouble::new("the promotion went by unseen, three times, on a machine that is too busy"))
+}
+
+/// False where answers came so late that the promotion went by unseen: the leader lives for less than a second after it.
+async fn the_leader_dies() -> Outcome<bool> {
     let (mut stack, adverts, [master, _]) = start().await?;
     let old = stack.redis[master].port();
     let roles: Vec<_> = stack.redis.iter().map(|redis| (redis.port(), watch_role(redis.port()))).collect();
@@ -132,8 +142,13 @@ async fn the_leader_dies_right_after_it_promoted() -> Outcome {
         // The leader is dead, or will be. The others are to do nothing before the rest was looked at.
         _ = sentinel.fail_over_time_out(LIMIT).await;
     }
+    let place = stack.redis.iter().position(|redis| redis.port() == new).expect("the new master is ours");
     // Its promotion was seen while it happened: of this epoch no Sentinel ever says who was promoted.
-    adverts.shows(new).await?;
+    if let Err(unseen) = adverts.shows(new).await {
+        let log = stack.registers[place].part.log();
+        let late = ["did not answer within", "no answer within", "nothing was seen of it for"];
+        return if late.iter().any(|words| log.contains(words)) { Ok(false) } else { Err(unseen) };
+    }
     writers.reach(new, from).await?;
     let leader = until("the leader to be dead", PATIENCE, async || {
         let mut dead = Vec::new();
@@ -143,7 +158,6 @@ async fn the_leader_dies_right_after_it_promoted() -> Outcome {
         dead.first().copied().ok_or_else(|| Trouble::new("none is dead"))
     })
     .await?;
-    let place = stack.redis.iter().position(|redis| redis.port() == new).expect("the new master is ours");
     stack.registers[place].shows("that it holds", PATIENCE, holds(2)).await?;
 
     // The others elect a leader of their own, and may choose another server.
@@ -163,5 +177,6 @@ async fn the_leader_dies_right_after_it_promoted() -> Outcome {
     adverts.shows(last).await?;
     stack.routes_to(last).await?;
     writers.reach(last, Instant::now()).await?;
-    adverts.never_two(from)
+    adverts.never_two(from)?;
+    Ok(true)
 }
