@@ -51,6 +51,10 @@ impl Aliases {
 
     /// What a Sentinel said, with this instance under its own name.
     pub async fn read(&self, mut named: Named) -> Named {
+        // Known before a Sentinel names it: a lookup that is late at a promotion would take it for another.
+        for (host, _) in &self.names.0 {
+            self.look_up(host).await;
+        }
         self.rename(&mut named.address).await;
         if let Some(failover) = &mut named.failover {
             self.rename(&mut failover.address).await;
