@@ -60,7 +60,7 @@ impl Notify {
         mut vitals: Vitals<S, A>,
         mut leaving: Leaving,
     ) {
-        self.say("READY=1");
+        let mut began = self.say("READY=1");
         let mut ticks = interval(self.every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut shown, mut hung) = (String::new(), false);
@@ -69,14 +69,14 @@ impl Notify {
                 _ = ticks.tick() => {}
                 () = leaving.signaled() => break,
             }
+            began = began || self.say("READY=1");
             let awaited = vitals.ready.awaited();
             let status = if awaited.is_empty() {
                 (vitals.summary)()
             } else {
                 format!("awaits {}", awaited.join("; "))
             };
-            if status != shown {
-                self.say(&format!("STATUS={}", status.replace('\n', " ")));
+            if status != shown && self.say(&format!("STATUS={}", status.replace('\n', " "))) {
                 shown = status;
             }
             let alive = (vitals.alive)(Instant::now());
@@ -91,10 +91,10 @@ impl Notify {
         self.say("STOPPING=1\nSTATUS=leaving");
     }
 
-    fn say(&self, what: &str) {
-        if let Err(error) = self.socket.send(what.as_bytes()) {
-            tracing::debug!(%error, what, "systemd was not told");
-        }
+    /// False when systemd was not told: what it has yet to read may be all that its socket takes.
+    fn say(&self, what: &str) -> bool {
+        let told = self.socket.send(what.as_bytes());
+        told.inspect_err(|error| tracing::debug!(%error, what, "systemd was not told")).is_ok()
     }
 }
 
@@ -154,6 +154,28 @@ mod tests {
         };
         tokio::join!(keep, story);
         assert_eq!(heard(&systemd), ["STOPPING=1\nSTATUS=leaving"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_systemd_had_no_room_for_is_said_again() {
+        let name = format!("rolecall-busy-{}", std::process::id());
+        let systemd = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        systemd.set_nonblocking(true).unwrap();
+        let others = open(&format!("@{name}")).unwrap();
+        while others.send(b"of others").is_ok() {}
+        let (ready, (_shutdown, leaving)) = (Ready::default(), channel());
+        let vitals = Vitals { ready, summary: || "all is well".into(), alive: |_| true };
+        let env = Environment::from([("NOTIFY_SOCKET".to_owned(), format!("@{name}"))]);
+        let story = async {
+            sleep(Duration::from_millis(500)).await;
+            assert!(heard(&systemd).iter().all(|said| said == "of others"), "there was room");
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(heard(&systemd), ["READY=1", "STATUS=all is well"]);
+        };
+        tokio::select! {
+            () = Notify::find(&env).unwrap().keep(vitals, leaving) => panic!("nobody told it to leave"),
+            () = story => {}
+        }
     }
 
     #[test]
