@@ -10,7 +10,7 @@ mod lead;
 use crate::{Client, ClientError, Query, Watched, query::Scope, watch};
 use document::{Answers, Content};
 use reqwest::Method;
-use std::{sync::Arc, time::Duration};
+use std::{panic::resume_unwind, sync::Arc, time::Duration};
 use tokio::{
     sync::watch as channel,
     task::JoinHandle,
@@ -171,6 +171,11 @@ impl<T: Fn(Place) + Send + Sync> Group<T> {
             self.told = Some(place.into());
         }
     }
+}
+
+/// Works on a document beside the program's own thread: megabytes take a while, in which questions would have no answer.
+async fn aside<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> R {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
 }
 
 fn path(key: &str) -> Vec<&str> {

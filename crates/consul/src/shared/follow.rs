@@ -1,7 +1,7 @@
 //! The part of one who follows: it reads what the leader tells.
 
 use super::{
-    Group, Place,
+    Group, Place, aside,
     document::{Answers, Content, Pointer, Refused, unpack},
     path,
 };
@@ -44,7 +44,8 @@ impl<T: Fn(Place) + Send + Sync> Group<T> {
             return Ok(Ok(Arc::clone(answers)));
         }
         let parts = self.parts(&content).await?;
-        let answers = match unpack(&content, &parts) {
+        let named = content.clone();
+        let answers = match aside(move || unpack(&named, &parts)).await {
             Ok(answers) => Arc::new(answers),
             Err(refused) => return Ok(Err(refused)),
         };

@@ -1,7 +1,7 @@
 //! The part of the leader: it holds the key by its session, tells what it hears, and takes away what nobody reads any more.
 
 use super::{
-    AGAIN, Group, Place, Sight,
+    AGAIN, Group, Place, Sight, aside,
     document::{Answers, Content, Pointer, pack},
     path, sight,
 };
@@ -126,9 +126,15 @@ impl<T: Fn(Place) + Send + Sync> Group<T> {
     }
 
     /// Writes the parts, then the pointer, then takes away what nobody reads any more; false when the lead is lost.
-    async fn publish(&self, mine: &Answers, told: &mut Told, session: &str) -> Result<bool, ClientError> {
-        let (content, parts) =
-            pack(mine).map_err(|e| ClientError::Setup(format!("cannot be packed: {e}")))?;
+    async fn publish(
+        &self,
+        mine: &Arc<Answers>,
+        told: &mut Told,
+        session: &str,
+    ) -> Result<bool, ClientError> {
+        let mine = Arc::clone(mine);
+        let packed = aside(move || pack(&mine)).await;
+        let (content, parts) = packed.map_err(|e| ClientError::Setup(format!("cannot be packed: {e}")))?;
         if told.pointer.content.as_ref() == Some(&content) {
             return Ok(true);
         }
