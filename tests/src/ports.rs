@@ -8,7 +8,7 @@ use std::{
     fs::{self, File},
     hash::{BuildHasher, Hasher, RandomState},
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     thread,
     time::Duration,
 };
@@ -16,6 +16,8 @@ use std::{
 use crate::{Outcome, Trouble};
 
 const LOWEST: u16 = 15000;
+/// For the kernel's word whether anybody listens.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A port of the loopback address that nobody else of this harness uses while this value lives.
 #[derive(Debug)]
@@ -62,10 +64,10 @@ impl Port {
         format!("\"127.0.0.1:${{ROLECALL_SETS_NO_SUCH}}{}\"", self.number)
     }
 
-    /// Listens there. A child that is just being started has a copy of every socket, that of the look at a free port too,
-    /// until its program begins: a few milliseconds.
+    /// Listens there. A child that is just being started has a copy of every socket, that of a listener before too, until its
+    /// program begins: a few milliseconds, more on a busy machine.
     pub fn listen(&self) -> Outcome<TcpListener> {
-        for _ in 0..200 {
+        for _ in 0..2000 {
             match TcpListener::bind(self.address()) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                     thread::sleep(Duration::from_millis(5))
@@ -77,9 +79,16 @@ impl Port {
     }
 }
 
+/// Nobody is there. A look by listening would itself be in the way: a child that is just being started, by another story,
+/// has a copy of that socket until its program begins, and whoever the port is for could not listen.
 fn is_free(number: u16) -> bool {
-    let address = (Ipv4Addr::LOCALHOST, number);
-    TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
+    let nobody = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, number).into(), LOOK);
+    let hears = format!(":{number:04X}");
+    let is_heard = |line: &str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&hears));
+    let sockets =
+        ["udp", "udp6"].map(|kind| fs::read_to_string(format!("/proc/net/{kind}")).unwrap_or_default());
+    nobody.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+        && !sockets.iter().flat_map(|table| table.lines()).any(is_heard)
 }
 
 fn first_ephemeral() -> u16 {
