@@ -4,12 +4,10 @@ use std::{fs, path::Path, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::{Host, Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
+use crate::{ANSWER, Host, Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 
 /// The token that may do everything, where access control is on.
 pub const ROOT_TOKEN: &str = "00000000-0000-0000-0000-00000000000f";
-
-const ASK: Duration = Duration::from_secs(2);
 
 /// A Consul process, server or client.
 #[derive(Debug)]
@@ -150,7 +148,7 @@ impl Agent {
 
     /// GET below `/v1/`.
     pub async fn get(&self, path: &str) -> Outcome<Value> {
-        self.client.get(&format!("http://{}/v1/{path}", self.address()), ASK).await?.json()
+        self.client.get(&format!("http://{}/v1/{path}", self.address()), ANSWER).await?.json()
     }
 
     /// PUT below `/v1/`, a JSON value or plain text; the answer is text, since many are empty.
@@ -182,7 +180,7 @@ impl Agent {
     /// Takes a token's rights away at once: it is deleted.
     pub async fn revoke(&self, secret: &str) -> Outcome {
         let url = format!("http://{}/v1/acl/token", self.address());
-        let own = Http::new(Some(secret))?.get(&format!("{url}/self"), ASK).await?.json()?;
+        let own = Http::new(Some(secret))?.get(&format!("{url}/self"), ANSWER).await?.json()?;
         let answer =
             self.client.delete(&format!("{url}/{}", own["AccessorID"].as_str().unwrap_or_default())).await?;
         when(answer.status == 200, || answer.text.clone())

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    Outcome, PATIENCE, Part, Port, Recipe, Rolecall, Scripted, Signal, Trouble, front::scene, unix_ms, until,
-    when,
+    ANSWER, Outcome, PATIENCE, Part, Port, Recipe, Rolecall, Scripted, Signal, Trouble, front::scene, unix_ms,
+    until, when,
 };
 
 /// Everything that runs.
@@ -287,7 +287,7 @@ async fn talk(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, line: &str)
         stream.read_to_string(&mut answer).await?;
         Ok::<String, Trouble>(answer)
     };
-    tokio::time::timeout(std::time::Duration::from_secs(2), talk).await?
+    tokio::time::timeout(ANSWER, talk).await?
 }
 
 impl Drop for Mate {

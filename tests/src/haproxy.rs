@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{Outcome, PATIENCE, Part, Recipe, Trouble, until, when};
+use crate::{ANSWER, Outcome, PATIENCE, Part, Recipe, Trouble, until, when};
 
 /// HAProxy's master process and its workers.
 #[derive(Debug)]
@@ -47,12 +47,13 @@ impl Haproxy {
 
     /// Waits until a worker serves.
     pub async fn ready(&self) -> Outcome {
+        let mut limit = Duration::from_millis(50);
         let ready = until("a worker of HAProxy to serve", PATIENCE, async || {
             let processes = self.processes().await?;
             when(processes.iter().any(|p| p.kind == "worker" && !p.old), || format!("{processes:?}"))?;
-            // Since 3.1 it is listed before it listens, and never answers what it was asked too early.
-            let said =
-                timeout(Duration::from_millis(100), command(&self.master_socket, "@1 show info")).await??;
+            // Since 3.1 it is listed before it listens, and never answers what it was asked too early; a busy one answers late.
+            limit = ANSWER.min(limit * 2);
+            let said = timeout(limit, command(&self.master_socket, "@1 show info")).await??;
             when(said.contains("Pid: "), || said.clone())
         });
         self.part.explain(ready.await)
@@ -91,7 +92,7 @@ pub async fn command(socket: &Path, line: &str) -> Outcome<String> {
         stream.read_to_string(&mut answer).await?;
         Ok::<String, Trouble>(answer)
     };
-    let said = timeout(Duration::from_secs(2), talk).await?;
+    let said = timeout(ANSWER, talk).await?;
     said.map_err(|t| t.during(format!("asking {} to {line}", socket.display())))
 }
 

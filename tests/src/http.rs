@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Once, time::Duration};
 
 use serde_json::Value;
 
-use crate::{Outcome, Trouble};
+use crate::{Outcome, PATIENCE, Trouble};
 
 /// An HTTP client, with a Consul token or without.
 #[derive(Debug, Clone)]
@@ -56,14 +56,14 @@ impl Http {
         self.send(self.client.get(url).header("Accept", accept), limit).await
     }
 
-    /// PUT with a body.
+    /// PUT with a body. It may have to come to a slow disk, and is not sent again.
     pub async fn put(&self, url: &str, body: String) -> Outcome<Answer> {
-        self.send(self.client.put(url).body(body), Duration::from_secs(5)).await
+        self.send(self.client.put(url).body(body), PATIENCE).await
     }
 
     /// DELETE.
     pub async fn delete(&self, url: &str) -> Outcome<Answer> {
-        self.send(self.client.delete(url), Duration::from_secs(5)).await
+        self.send(self.client.delete(url), PATIENCE).await
     }
 
     async fn send(&self, request: reqwest::RequestBuilder, limit: Duration) -> Outcome<Answer> {

@@ -60,7 +60,7 @@ pub use sightings::Sightings;
 pub use stack::{Shape, Stack};
 pub use trouble::{Outcome, Trouble};
 pub use usage::{Usage, usage};
-pub use wait::{PATIENCE, until, when};
+pub use wait::{ANSWER, PATIENCE, until, when};
 pub use watchers::{Watcher, watch_consul, watch_masters, watch_proxy, watch_role, watch_sentinels};
 pub use wire::{Host, Wire};
 pub use writer::{Tally, Writer};

@@ -13,16 +13,13 @@ use redis::{
     from_redis_value_ref,
 };
 
-use crate::{Host, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
+use crate::{ANSWER, Host, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 
 /// What the sentinels call their master.
 pub const MASTER_NAME: &str = "mymaster";
 
 /// After how much silence a sentinel calls a server dead where fail-overs are measured.
 pub const DOWN_AFTER: Duration = Duration::from_secs(1);
-
-/// How long a harness command waits for an answer: a stopped server must not stop the harness.
-const ASK: Duration = Duration::from_secs(5);
 
 /// A redis-server or redis-sentinel.
 #[derive(Debug)]
@@ -207,7 +204,7 @@ pub async fn ask<T: FromRedisValue>(port: u16, command: &Cmd) -> Outcome<T> {
 }
 
 async fn ask_at<T: FromRedisValue>(address: SocketAddr, command: &Cmd) -> Outcome<T> {
-    let mut connection = connect_to(address, ASK).await?;
+    let mut connection = connect_to(address, ANSWER).await?;
     let answer = command.query_async(&mut connection).await;
     answer.map_err(|e| Trouble::from(e).during(format!("asking {address}")))
 }

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use crate::{Host, Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
+use crate::{ANSWER, Host, Http, Outcome, PATIENCE, Part, Port, Recipe, Trouble, until, when};
 
 /// One running program of the product.
 #[derive(Debug)]
@@ -71,20 +71,20 @@ impl Rolecall {
     /// An admin page: status code and text.
     pub async fn page(&self, path: &str) -> Outcome<(u16, String)> {
         let url = format!("http://{}/{path}", self.address());
-        let answer = self.http.get(&url, Duration::from_secs(2)).await?;
+        let answer = self.http.get(&url, ANSWER).await?;
         Ok((answer.status, answer.text))
     }
 
     /// The `/metrics` page, in the format that this `Accept` header asks for.
     pub async fn metrics(&self, accept: &str) -> Outcome<String> {
         let url = format!("http://{}/metrics", self.address());
-        Ok(self.http.get_as(&url, accept, Duration::from_secs(2)).await?.text)
+        Ok(self.http.get_as(&url, accept, ANSWER).await?.text)
     }
 
     /// The `/status` page.
     pub async fn status(&self) -> Outcome<Value> {
         let url = format!("http://{}/status", self.address());
-        self.http.get(&url, Duration::from_secs(2)).await?.json()
+        self.http.get(&url, ANSWER).await?.json()
     }
 
     /// Waits until nobody listens at its admin address: what it was just starting when it ended has a copy of the socket until

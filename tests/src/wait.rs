@@ -12,6 +12,9 @@ const PACE: Duration = Duration::from_millis(10);
 /// How long a story waits for a thing that ought to take well under a second, on a machine that is busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long one answer may take: who waits for something asks again.
+pub const ANSWER: Duration = Duration::from_secs(5);
+
 /// Looks every 10 ms until `look` succeeds. After `limit` it fails with what was awaited and what the last
 /// look said.
 pub async fn until<T>(
