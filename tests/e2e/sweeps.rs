@@ -1,22 +1,12 @@
 //! The sweep of old workers compares with what HAProxy runs, and holds up nothing else.
 
-use std::{io::Write, net::TcpStream, time::Duration};
+use std::time::Duration;
 
-use tests::{Front, Outcome, PATIENCE, Port, Special, until, when};
+use tests::{Client, Front, Outcome, PATIENCE, Port, Special, until, when};
 use tokio::time::Instant;
 
-/// A client that holds its connection.
-fn held(front: &Front) -> Outcome<TcpStream> {
-    let mut client = TcpStream::connect(front.bind.address())?;
-    client.write_all(b"x")?;
-    client.set_nonblocking(true)?;
-    Ok(client)
-}
-
-fn is_cut(client: &TcpStream) -> bool {
-    let mut byte = [0];
-    !matches!(client.peek(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
-}
+/// For so long HAProxy is waited for that does not answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A server that is written as a host name moves to another port: what it is called tells nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,8 +17,7 @@ async fn a_server_by_host_name_that_moved_keeps_nobody() -> Outcome {
     front.say("localhost", one.number(), "");
     front.runs(one.number()).await?;
     front.applied().await?;
-    let client = held(&front)?;
-    let _behind = listeners[0].accept()?;
+    let client = Client::arrive(front.bind.address(), &listeners[0]).await?;
 
     // An unrelated change: the client stays, on an old worker.
     front.say("localhost", one.number(), "    maxconn 501");
@@ -36,14 +25,11 @@ async fn a_server_by_host_name_that_moved_keeps_nobody() -> Outcome {
     front.render.shows("an old worker", PATIENCE, reloaded).await?;
     let swept = |s: &serde_json::Value| s["templates"][0]["last"]["cut_ms"].is_number();
     front.render.shows("a sweep after it", PATIENCE, swept).await?;
-    assert!(!is_cut(&client), "a client of a server that stays was cut");
+    assert!(!client.is_cut(), "a client of a server that stays was cut");
 
     front.say("localhost", two.number(), "");
     front.runs(two.number()).await?;
-    let cut = until("the client of the server that moved to be cut", PATIENCE, async || {
-        when(is_cut(&client), || "it lives".into())
-    });
-    front.render.part.explain(cut.await)
+    front.render.part.explain(client.cut().await)
 }
 
 /// An old worker that is stopped answers nobody; news reach the file as fast as ever.
@@ -53,11 +39,8 @@ async fn a_stopped_old_worker_delays_no_news() -> Outcome {
     let listener = one.listen()?;
     let mut front = Front::start(one.number(), Special::default()).await?;
     front.runs(one.number()).await?;
-    let _client = held(&front)?;
-    let _behind = listener.accept()?;
-    let haproxy = front.haproxy.as_ref().expect("it was started");
-    let processes = haproxy.processes().await?;
-    let worker = processes.iter().find(|p| p.kind == "worker" && !p.old).expect("a worker").pid;
+    let _client = Client::arrive(front.bind.address(), &listener).await?;
+    let worker = front.worker().await?;
     let worker = rustix::process::Pid::from_raw(i32::try_from(worker)?).expect("a process id");
     rustix::process::kill_process(worker, rustix::process::Signal::STOP)?;
 
@@ -74,7 +57,7 @@ async fn a_stopped_old_worker_delays_no_news() -> Outcome {
     }
     rustix::process::kill_process(worker, rustix::process::Signal::CONT)?;
     // A busy machine delays some; a worker that is waited for would delay all.
-    let most = waits.iter().filter(|wait| **wait < Duration::from_secs(1)).count();
+    let most = waits.iter().filter(|wait| **wait < ANSWER).count();
     assert!(most > waits.len() / 2, "{waits:?}");
     Ok(())
 }

@@ -2,13 +2,14 @@
 //!
 //! `part` runs a program and ends it; `ports` finds room for it; `wait` polls instead of sleeping. `consul`, `redis`,
 //! `haproxy` and `rolecall` are the parts, `stack` is all of them together, `front` only the end of the path, `crew` the
-//! same with HAProxies in number, each run in a way of its own. `browser` looks at their pages, `exposition` reads their metrics. `issuer` makes
+//! same with HAProxies in number, each run in a way of its own; `client` holds a connection through them. `browser` looks at their pages, `exposition` reads their metrics. `issuer` makes
 //! their keys and certificates. `scripted` and `replay` are a Consul that says what it is told. `fault` breaks it; `writer` and `watchers` see that from the outside, and `sightings` remembers who was master when, for
 //! each of them, and `promotion` reads it in a Redis' own log. `arguments`, `say` and `results` are the manners of the two programs, demo and bench.
 
 mod adverts;
 mod arguments;
 mod browser;
+mod client;
 mod clock;
 pub mod consul;
 mod crew;
@@ -43,6 +44,7 @@ mod writers;
 pub use adverts::{Adverts, Steady};
 pub use arguments::arguments;
 pub use browser::{Browser, Screen};
+pub use client::Client;
 pub use clock::unix_ms;
 pub use crew::{Crew, Mate, Run};
 pub use fault::{Fault, LIMIT};
