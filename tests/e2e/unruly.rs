@@ -59,6 +59,7 @@ async fn a_worker_of_somebody_else_is_steered_too() -> Outcome {
 
     // While it is away, the file goes on.
     front.haproxy.as_mut().expect("it runs").part.kill()?;
+    haproxy::gone(&front.home().join("stats.sock")).await?;
     front.say_all(&[("q", NOBODY[0])], "");
     let pending = |s: &Value| s["templates"][0]["last"]["outcome"] == "pending";
     front.render.shows("that HAProxy does not run", PATIENCE, pending).await?;

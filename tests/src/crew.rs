@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpStream,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -12,13 +11,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream as Stream, UnixStream},
+    net::{TcpStream, UnixStream},
     time::Instant,
 };
 
 use crate::{
-    ANSWER, Outcome, PATIENCE, Part, Port, Recipe, Rolecall, Scripted, Signal, Trouble, front::scene, unix_ms,
-    until, when,
+    ANSWER, Outcome, PATIENCE, Part, Port, Recipe, Rolecall, Scripted, Signal, Trouble, front::scene,
+    haproxy, unix_ms, until, when,
 };
 
 /// Everything that runs.
@@ -257,6 +256,21 @@ impl Mate {
         pid.ok_or_else(|| Trouble::new(said.clone()))?.parse().map_err(Trouble::from)
     }
 
+    /// Waits until another process serves than this one, which may still take a connection while it leaves.
+    pub async fn another(&self, before: u32) -> Outcome<u32> {
+        until("another process to serve", PATIENCE, async || {
+            let now = self.pid().await?;
+            when(now != before, || format!("still {now}"))?;
+            Ok(now)
+        })
+        .await
+    }
+
+    /// Waits until it is gone: its worker lives on for a moment when its master was killed.
+    pub async fn gone(&self) -> Outcome {
+        haproxy::gone(Path::new(&self.stats)).await
+    }
+
     /// Remembers a process that is to be ended with it: nobody else ends a daemon.
     pub fn ends_too(&mut self, pid: u32) {
         self.was.push(pid);
@@ -265,17 +279,9 @@ impl Mate {
     /// Asks it over its stats socket.
     pub async fn ask(&self, line: &str) -> Outcome<String> {
         if self.run == Run::Tcp {
-            return talk(Stream::connect(self.leases[0].address()).await?, line).await;
+            return talk(TcpStream::connect(self.leases[0].address()).await?, line).await;
         }
         talk(UnixStream::connect(&self.stats).await?, line).await
-    }
-
-    /// A client that holds its connection.
-    pub fn client(&self) -> Outcome<TcpStream> {
-        let mut client = TcpStream::connect(self.bind.address())?;
-        std::io::Write::write_all(&mut client, b"x")?;
-        client.set_nonblocking(true)?;
-        Ok(client)
     }
 }
 

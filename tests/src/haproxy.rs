@@ -1,6 +1,6 @@
 //! HAProxy in master-worker mode, and its two sockets.
 
-use std::{path::Path, path::PathBuf, time::Duration};
+use std::{io::ErrorKind, path::Path, path::PathBuf, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -94,6 +94,18 @@ pub async fn command(socket: &Path, line: &str) -> Outcome<String> {
     };
     let said = timeout(ANSWER, talk).await?;
     said.map_err(|t| t.during(format!("asking {} to {line}", socket.display())))
+}
+
+/// Waits until nobody listens on a socket of HAProxy: a worker lives on for a moment when its master was killed, and can be
+/// steered in it.
+pub async fn gone(socket: &Path) -> Outcome {
+    until(format!("nobody to listen on {}", socket.display()), PATIENCE, async || {
+        let refused = UnixStream::connect(socket).await.map_err(|error| error.kind());
+        when(matches!(refused, Err(ErrorKind::ConnectionRefused | ErrorKind::NotFound)), || {
+            format!("{refused:?}")
+        })
+    })
+    .await
 }
 
 fn processes(answer: &str) -> Vec<Process> {
