@@ -13,7 +13,7 @@ use tests::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wait_is_told_with_its_reason_and_so_is_its_end() -> Outcome {
     let home = tempdir()?;
-    let server = Agent::server(home.path(), Access::Open)?;
+    let mut server = Agent::server(home.path(), Access::Open)?;
     server.ready().await?;
     server.put("kv/there", "x").await?;
     let (source, out) = (home.path().join("t.hbs"), home.path().join("out"));
@@ -74,8 +74,8 @@ async fn a_wait_is_told_with_its_reason_and_so_is_its_end() -> Outcome {
     };
     render.shows("how it stands", PATIENCE, well).await?;
 
-    // Consul is away: the text stays, and that it is of yesterday is told too.
-    drop(server);
+    // Consul is away: the text stays, and that it is of yesterday is told too. Nobody else may have its port.
+    server.part.kill()?;
     let away = |s: &Value| {
         let block = &s["templates"][0]["blocked_by"][0];
         block["kind"] == "unreachable" && s["queries"][0]["last_error"]["at_ms"].is_f64()
