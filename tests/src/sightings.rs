@@ -54,21 +54,19 @@ impl<T: Clone + PartialEq> Sightings<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
-    #[tokio::test]
-    async fn only_changes_count_and_a_return_counts_again() {
-        let seen = Sightings::default();
-        let start = Instant::now();
-        for port in [1, 1, 2, 2] {
-            seen.note(port);
+    #[test]
+    fn only_changes_count_and_a_return_counts_again() {
+        let (seen, start) = (Sightings::default(), Instant::now());
+        let at = |n| start + Duration::from_millis(n);
+        for (n, port) in [(1, 1), (2, 1), (3, 2), (4, 2), (6, 2)] {
+            seen.note_since(at(n), port);
         }
-        let later = Instant::now();
-        seen.note(2);
-        assert_eq!((seen.first(2, later), seen.last()), (None, Some(2)), "2 was there before");
-        seen.note(1);
-        assert!(seen.first(1, later).is_some(), "1 came back");
-        assert!(seen.first(1, start) < seen.first(2, start));
-        let course: Vec<_> = seen.course(later).into_iter().map(|(at, port)| (at > later, port)).collect();
-        assert_eq!(course, [(false, 2), (true, 1)], "2 held already");
+        assert_eq!((seen.first(2, at(5)), seen.last()), (None, Some(2)), "2 was there before");
+        seen.note_since(at(7), 1);
+        assert_eq!(seen.first(1, at(5)), Some(at(7)), "1 came back");
+        assert_eq!((seen.first(1, start), seen.first(2, start)), (Some(at(1)), Some(at(3))));
+        assert_eq!(seen.course(at(5)), [(at(5), 2), (at(7), 1)], "2 held already");
     }
 }
