@@ -41,10 +41,11 @@ pub struct Look {
     answer: String,
 }
 
-/// A worker answers within a millisecond; whoever waits for this waits with a fail-over.
-const LIMIT: Duration = Duration::from_millis(250);
-/// All that is to be known of thousands of servers is 1 MB; news wait for that too.
-const COUNT: Duration = Duration::from_secs(1);
+/// A worker answers within a millisecond, on a busy machine later. In place of its answer there would be a reload, which
+/// takes such a machine longer.
+const LIMIT: Duration = Duration::from_secs(1);
+/// Where there is another way to it: whoever waits for this waits with a fail-over.
+const NEAR: Duration = Duration::from_millis(250);
 /// Thousands of orders, or a large map, take longer.
 const LONG: Duration = Duration::from_secs(5);
 /// HAProxy's own buffer for a line has 16 kB (`tune.bufsize`).
@@ -67,8 +68,10 @@ impl Runtime {
         let detour = door.master().map(|socket| Runtime::over(socket, "@1 "));
         let direct = door.stats.as_ref().map(|socket| Runtime::over(socket, ""));
         let mut nearest = None;
-        for runtime in direct.into_iter().chain(detour) {
-            match (runtime.say(vec![], LIMIT).await, nearest.take()) {
+        let mut ways = direct.into_iter().chain(detour).peekable();
+        while let Some(runtime) = ways.next() {
+            let limit = if ways.peek().is_some() { NEAR } else { LIMIT };
+            match (runtime.say(vec![], limit).await, nearest.take()) {
                 (Ok(look), _) => return Ok((runtime, look)),
                 // Without a master, the nearer trouble is the one to tell of.
                 (Err(SocketError::Nobody(_)), Some(error)) | (Err(error), _) => nearest = Some(error),
@@ -117,7 +120,7 @@ impl Runtime {
 
     /// How many connections each server of the worker holds or keeps.
     pub async fn connections(&self) -> Result<String, SocketError> {
-        self.lines(vec!["show stat -1 4 -1".into()], COUNT).await
+        self.lines(vec!["show stat -1 4 -1".into()], LIMIT).await
     }
 
     /// Commands that go together: the first opens a version that the others name, or they carry a payload. Each goes
