@@ -51,9 +51,11 @@ impl Aliases {
 
     /// What a Sentinel said, with this instance under its own name.
     pub async fn read(&self, mut named: Named) -> Named {
-        // Known before a Sentinel names it: a lookup that is late at a promotion would take it for another.
-        for (host, _) in &self.names.0 {
-            self.look_up(host).await;
+        if is_ip(&named.address.0) {
+            // Known before it is named itself: by a lookup that is late at its promotion, it would be taken for another.
+            for (host, _) in &self.names.0 {
+                self.look_up(host).await;
+            }
         }
         self.rename(&mut named.address).await;
         if let Some(failover) = &mut named.failover {
@@ -87,9 +89,7 @@ impl Aliases {
 
     /// Whether no lookup could tell more: it is one of the names, or all are IP addresses.
     fn is_plain(&self, place: &Place) -> bool {
-        let literal = |host: &str| host.parse::<IpAddr>().is_ok();
-        self.names.0.contains(place)
-            || literal(&place.0) && self.candidates(place).all(|(host, _)| literal(host))
+        self.names.0.contains(place) || is_ip(&place.0) && self.candidates(place).all(|(host, _)| is_ip(host))
     }
 
     fn candidates(&self, place: &Place) -> impl Iterator<Item = &Place> {
@@ -104,7 +104,7 @@ impl Aliases {
     async fn look_up(&self, host: &str) {
         let fresh = |lookup: &Lookup| lookup.at.elapsed() < FRESH;
         let known = self.known.lock().ok().and_then(|known| known.get(host).cloned());
-        if host.parse::<IpAddr>().is_ok() || known.as_ref().is_some_and(fresh) {
+        if is_ip(host) || known.as_ref().is_some_and(fresh) {
             return;
         }
         let found = match timeout(LIMIT, lookup_host((host, 0))).await {
@@ -115,6 +115,10 @@ impl Aliases {
             known.insert(host.to_owned(), Lookup { at: Instant::now(), found });
         }
     }
+}
+
+fn is_ip(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok()
 }
 
 /// Whether both lead to one machine. A name that leads to several, as that of a Service does, is nobody's own.
@@ -145,6 +149,26 @@ mod tests {
             assert_eq!(same(&all(one), &all(other)), is, "{one} / {other}");
             assert_eq!(same(&all(other), &all(one)), is, "{other} / {one}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn its_own_name_is_looked_up_before_it_is_named() {
+        let place = |host: &str, port| (host.to_owned(), port);
+        let other = Named {
+            id: None,
+            address: place("127.0.0.1", 6380),
+            run_id: None,
+            epoch: 0,
+            failover: None,
+            known: 3,
+            quorum: 2,
+            others: BTreeMap::new(),
+        };
+        let aliases = Aliases::default().of(Names([place("localhost", 6379)].into()));
+        assert_eq!(aliases.read(other.clone()).await, other);
+        let mut own = place("127.0.0.1", 6379);
+        aliases.rename_at_hand(&mut own);
+        assert_eq!(own, place("localhost", 6379));
     }
 
     // The clock stands still while a name is looked up: no lookup is too slow on a busy machine.
