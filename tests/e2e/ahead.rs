@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 use tests::{Front, Outcome, PATIENCE, Signal, Special, haproxy, until, when};
 
-use crate::demoted::{cut, held, is_cut, server};
+use crate::demoted::{cut, held, server};
 
 /// A check that waits for its word: `go`, or `refuse`.
 const CHECK: &str = "#!/bin/sh\n\
@@ -44,12 +44,12 @@ async fn clients_of_a_departing_server_are_cut_before_the_check() -> Outcome {
     let home = tempfile::tempdir()?;
     let word = home.path().join("word");
     let mut front = front(one.number(), &word).await?;
-    let (on_the_old, _behind) = held(&front, &first).await?;
+    let on_the_old = held(&front, &first).await?;
     front.say("127.0.0.1", one.number(), RELOADS[0]);
     front.render.shows("a reload", PATIENCE, |s| s["templates"][0]["haproxy"]["old_workers"] == 1).await?;
     front.applied().await?;
-    let (on_the_present, _too) = held(&front, &first).await?;
-    assert!(!is_cut(&on_the_old), "an unrelated reload cut it");
+    let on_the_present = held(&front, &first).await?;
+    assert!(!on_the_old.is_cut(), "an unrelated reload cut it");
 
     fs::write(&word, "")?;
     front.say("127.0.0.1", two.number(), RELOADS[1]);
@@ -72,7 +72,7 @@ async fn a_refused_text_gives_the_server_back_and_cuts_once() -> Outcome {
     let home = tempfile::tempdir()?;
     let word = home.path().join("word");
     let mut front = front(one.number(), &word).await?;
-    let (client, _behind) = held(&front, &first).await?;
+    let client = held(&front, &first).await?;
 
     fs::write(&word, "refuse")?;
     front.say("127.0.0.1", two.number(), RELOADS[0]);
@@ -80,7 +80,7 @@ async fn a_refused_text_gives_the_server_back_and_cuts_once() -> Outcome {
     let refused = |s: &Value| s["templates"][0]["last"]["outcome"] == "refused";
     front.render.shows("a refused text", PATIENCE, refused).await?;
     serves(&front).await?;
-    let (client, _again) = held(&front, &first).await?;
+    let client = held(&front, &first).await?;
     let refusals = until("two more refusals", PATIENCE, async || {
         let (_, page) = front.render.page("metrics").await?;
         let line =
@@ -89,7 +89,7 @@ async fn a_refused_text_gives_the_server_back_and_cuts_once() -> Outcome {
         when(count >= 3.0, || line)
     });
     front.render.part.explain(refusals.await)?;
-    assert!(!is_cut(&client), "the same text cut again");
+    assert!(!client.is_cut(), "the same text cut again");
     assert!(
         !fs::exists(front.home().join(".haproxy.cfg.previous"))?,
         "the file is in use, and no doubt is left"
@@ -105,7 +105,7 @@ async fn a_run_that_ends_in_between_leaves_no_server_out() -> Outcome {
     let word = home.path().join("word");
     let mut front = front(one.number(), &word).await?;
     for signal in [Signal::TERM, Signal::KILL] {
-        let (client, _behind) = held(&front, &first).await?;
+        let client = held(&front, &first).await?;
         fs::write(&word, "")?;
         front.say("127.0.0.1", two.number(), RELOADS[0]);
         cut(&front, &client).await?;

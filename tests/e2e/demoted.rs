@@ -1,13 +1,9 @@
 //! `on_demote = "drain …"`: a server that a text takes out gets nothing new at once, and its clients are cut when their
 //! time is over; by orders, by a reload, and when render itself ends in between.
 
-use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    time::Duration,
-};
+use std::{net::TcpListener, time::Duration};
 
-use tests::{Front, Outcome, PATIENCE, Port, Signal, Special, Trouble, until, when};
+use tests::{Client, Front, Outcome, PATIENCE, Port, Signal, Special};
 use tokio::time::Instant;
 
 /// Long enough for the rest to happen meanwhile on a busy machine.
@@ -25,66 +21,27 @@ pub(crate) fn server() -> Outcome<(Port, TcpListener)> {
     Ok((port, listener))
 }
 
-/// A client that holds its connection, and says who it is.
-fn knock(front: &Front) -> Outcome<TcpStream> {
-    let mut client = TcpStream::connect(front.bind.address())?;
-    client.write_all(&client.local_addr()?.port().to_be_bytes())?;
-    client.set_nonblocking(true)?;
-    Ok(client)
-}
-
-/// Waits until one of these clients arrives at a server, and takes it and its end out. What arrives of others is let go: on a
-/// busy machine it comes after its client has gone.
-async fn arrives(
-    clients: &mut Vec<TcpStream>,
-    listener: &TcpListener,
-    limit: Duration,
-) -> Outcome<(TcpStream, TcpStream)> {
-    until("a client to arrive", limit, async || {
-        let (mut end, mut port) = (listener.accept()?.0, [0; 2]);
-        end.set_read_timeout(Some(PATIENCE))?;
-        end.read_exact(&mut port)?;
-        let is_its =
-            |client: &TcpStream| client.local_addr().is_ok_and(|at| at.port() == u16::from_be_bytes(port));
-        let place = clients.iter().position(is_its).ok_or_else(|| Trouble::new("one of before"))?;
-        Ok((clients.swap_remove(place), end))
-    })
-    .await
-}
-
-/// A client that reaches this server, at first or after others that did not, and its end there.
-pub(crate) async fn held(front: &Front, listener: &TcpListener) -> Outcome<(TcpStream, TcpStream)> {
-    let mut clients = vec![];
-    let held = until("a connection at the server", PATIENCE, async || {
-        clients.push(knock(front)?);
-        arrives(&mut clients, listener, Duration::from_millis(200)).await
-    });
-    front.render.part.explain(held.await)
+/// A client that holds its connection to this server.
+pub(crate) async fn held(front: &Front, listener: &TcpListener) -> Outcome<Client> {
+    front.render.part.explain(Client::arrive(front.bind.address(), listener).await)
 }
 
 /// Whoever comes now reaches this server.
 async fn all_reach(front: &Front, listener: &TcpListener) -> Outcome {
     for _ in 0..3 {
-        let arrived = arrives(&mut vec![knock(front)?], listener, PATIENCE).await;
-        front.render.part.explain(arrived)?;
+        let client = Client::arrive_at_once(front.bind.address(), listener).await;
+        front.render.part.explain(client)?;
     }
     Ok(())
 }
 
-/// Whether HAProxy closed its connection.
-pub(crate) fn is_cut(client: &TcpStream) -> bool {
-    let mut byte = [0];
-    !matches!(client.peek(&mut byte), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
+/// Waits until HAProxy closes its connection.
+pub(crate) async fn cut(front: &Front, client: &Client) -> Outcome {
+    front.render.part.explain(client.cut().await)
 }
 
 fn is_steered(status: &serde_json::Value) -> bool {
     status["templates"][0]["steers"] == 1
-}
-
-/// Waits until it does.
-pub(crate) async fn cut(front: &Front, client: &TcpStream) -> Outcome {
-    let cut = until("the client to be cut", PATIENCE, async || when(is_cut(client), || "not yet".into()));
-    front.render.part.explain(cut.await)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,18 +49,18 @@ async fn clients_of_a_demoted_server_have_some_time_left() -> Outcome {
     let ((one, first), (two, second)) = (server()?, server()?);
     let mut front = Front::start(one.number(), DRAIN).await?;
     let worker = front.worker().await?;
-    let (client, _end) = held(&front, &first).await?;
+    let client = held(&front, &first).await?;
 
     // By orders: new connections go to the new server while the old one's client goes on.
     let said = Instant::now();
     front.say_all(&[("n", two.number())], "");
-    let (stays, _other_end) = held(&front, &second).await?;
+    let stays = held(&front, &second).await?;
     front.render.shows("that the change is done with", PATIENCE, is_steered).await?;
     all_reach(&front, &second).await?;
-    assert!(!is_cut(&client) || said.elapsed() >= TIME, "cut after {:?}", said.elapsed());
+    assert!(!client.is_cut() || said.elapsed() >= TIME, "cut after {:?}", said.elapsed());
     cut(&front, &client).await?;
     assert!(said.elapsed() >= TIME, "cut after {:?}", said.elapsed());
-    assert!(!is_cut(&stays));
+    assert!(!stays.is_cut());
     front.applied().await?;
     let settled = |s: &serde_json::Value| {
         // HAProxy keeps what it brought there before the switch for as long as nobody takes it and lets it go.
@@ -117,8 +74,8 @@ async fn clients_of_a_demoted_server_have_some_time_left() -> Outcome {
     // By a reload: the old worker's client has as much time.
     let said = Instant::now();
     front.say_all(&[("o", one.number())], "    maxconn 501");
-    let (_new, _end) = held(&front, &first).await?;
-    assert!(!is_cut(&stays) || said.elapsed() >= TIME, "cut after {:?}", said.elapsed());
+    let _new = held(&front, &first).await?;
+    assert!(!stays.is_cut() || said.elapsed() >= TIME, "cut after {:?}", said.elapsed());
     cut(&front, &stays).await?;
     assert!(said.elapsed() >= TIME, "cut after {:?}", said.elapsed());
     all_reach(&front, &first).await?;
@@ -132,12 +89,12 @@ async fn nobody_is_left_when_render_ends() -> Outcome {
     let ((one, first), (two, second)) = (server()?, server()?);
     let special = Special { haproxy: "on_demote = \"drain 1h\"", ..Special::default() };
     let mut front = Front::start(one.number(), special).await?;
-    let (client, _end) = held(&front, &first).await?;
+    let client = held(&front, &first).await?;
     front.say_all(&[("n", two.number())], "");
-    let (other, _other_end) = held(&front, &second).await?;
+    let other = held(&front, &second).await?;
     // A change whose check is cut off costs a reload, and what an old worker holds has its time anew.
     front.render.shows("that the change is done with", PATIENCE, is_steered).await?;
-    assert!(!is_cut(&client));
+    assert!(!client.is_cut());
     front.render.part.signal(Signal::TERM)?;
     front.render.part.end(PATIENCE).await?;
     cut(&front, &client).await?;
@@ -145,15 +102,15 @@ async fn nobody_is_left_when_render_ends() -> Outcome {
     front.render.part.restart()?;
     front.applied().await?;
     front.say_all(&[("m", one.number())], "");
-    let (third, _end) = held(&front, &first).await?;
+    let third = held(&front, &first).await?;
     front.render.shows("that the change is done with", PATIENCE, is_steered).await?;
-    assert!(!is_cut(&other));
+    assert!(!other.is_cut());
     front.render.part.signal(Signal::KILL)?;
     front.render.part.end(PATIENCE).await?;
-    assert!(!is_cut(&other), "who was it?");
+    assert!(!other.is_cut(), "who was it?");
     front.render.part.restart()?;
     cut(&front, &other).await?;
-    assert!(!is_cut(&third));
+    assert!(!third.is_cut());
     Ok(())
 }
 
@@ -164,16 +121,16 @@ async fn a_server_that_comes_back_in_time_keeps_its_clients() -> Outcome {
     let special = Special { haproxy: "on_demote = \"drain 15s\"", ..Special::default() };
     let mut front = Front::start(one.number(), special).await?;
     let worker = front.worker().await?;
-    let (client, _end) = held(&front, &first).await?;
+    let client = held(&front, &first).await?;
     front.say_all(&[("n", two.number())], "");
-    let (other, _other_end) = held(&front, &second).await?;
+    let other = held(&front, &second).await?;
     let back = Instant::now();
     front.say_all(&[("m", one.number())], "");
-    let (_again, _end_again) = held(&front, &first).await?;
+    let _again = held(&front, &first).await?;
     // The time of the other one begins after that of the first one would have been over.
     cut(&front, &other).await?;
     assert!(back.elapsed() >= TO_COME_BACK, "cut after {:?}", back.elapsed());
-    assert!(!is_cut(&client), "a server that serves again lost its clients");
+    assert!(!client.is_cut(), "a server that serves again lost its clients");
     assert_eq!(front.worker().await?, worker, "it was reloaded");
     Ok(())
 }

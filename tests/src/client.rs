@@ -21,24 +21,30 @@ const AGAIN: Duration = Duration::from_secs(1);
 impl Client {
     /// Connects to HAProxy, until the connection arrives at this server.
     pub async fn arrive(at: SocketAddr, server: &TcpListener) -> Outcome<Client> {
+        until("a connection at the server", PATIENCE, async || Client::within(AGAIN, at, server).await).await
+    }
+
+    /// Connects to HAProxy once: it has to lead to this server now.
+    pub async fn arrive_at_once(at: SocketAddr, server: &TcpListener) -> Outcome<Client> {
+        Client::within(PATIENCE, at, server).await
+    }
+
+    async fn within(limit: Duration, at: SocketAddr, server: &TcpListener) -> Outcome<Client> {
         server.set_nonblocking(true)?;
-        until("a connection at the server", PATIENCE, async || {
-            let mut stream = TcpStream::connect(at)?;
-            let name = stream.local_addr()?.port().to_be_bytes();
-            stream.write_all(&name)?;
-            stream.set_nonblocking(true)?;
-            let end = until("it to arrive", AGAIN, async || {
-                let (mut end, _) = server.accept()?;
-                end.set_read_timeout(Some(AGAIN))?;
-                // That of a try before may come late.
-                let mut said = [0; 2];
-                end.read_exact(&mut said)?;
-                when(said == name, || "another one".into())?;
-                Ok(end)
-            });
-            Ok(Client { _end: end.await?, stream })
-        })
-        .await
+        let mut stream = TcpStream::connect(at)?;
+        let name = stream.local_addr()?.port().to_be_bytes();
+        stream.write_all(&name)?;
+        stream.set_nonblocking(true)?;
+        let end = until("it to arrive", limit, async || {
+            let (mut end, _) = server.accept()?;
+            end.set_read_timeout(Some(AGAIN))?;
+            // That of a try before may come late.
+            let mut said = [0; 2];
+            end.read_exact(&mut said)?;
+            when(said == name, || "another one".into())?;
+            Ok(end)
+        });
+        Ok(Client { _end: end.await?, stream })
     }
 
     /// Whether HAProxy closed its connection.
