@@ -4,9 +4,8 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 use tests::{
-    Adverts, Outcome, PATIENCE, Rolecall, Shape, Stack, Trouble, Writers, built,
-    redis::{MASTER_NAME, Redis},
-    unix_ms, until, when,
+    Adverts, Outcome, PATIENCE, Rolecall, Shape, Stack, Trouble, Writers, built, redis::Redis, unix_ms,
+    until, when,
 };
 use tokio::time::Instant;
 
@@ -87,8 +86,7 @@ async fn a_step_of_the_wall_clock_changes_nothing() -> Outcome {
     adverts.unchanged(&steady, &stack.registers[place])?;
     writers.only(old, from).await?;
 
-    let mut order = ::redis::cmd("SENTINEL");
-    stack.sentinels[0].ask::<()>(order.arg("FAILOVER").arg(MASTER_NAME)).await?;
+    stack.sentinels[0].fail_over().await?;
     let new = adverts.another(&[old]).await?;
     // HAProxy may have followed before this story heard of it.
     let reached = writers.reach(new, Instant::now()).await?;

@@ -3,10 +3,8 @@
 
 use serde_json::Value;
 use tests::{
-    LIMIT, Outcome, PATIENCE, Shape, Signal, Stack, Trouble, Writers,
-    redis::{self, MASTER_NAME},
-    stack::SERVICE,
-    until, watch_consul,
+    LIMIT, Outcome, PATIENCE, Shape, Signal, Stack, Trouble, Writers, redis, stack::SERVICE, until,
+    watch_consul,
 };
 use tokio::time::Instant;
 
@@ -33,8 +31,7 @@ async fn a_fail_over_while_consul_hangs_is_followed_when_it_goes_on() -> Outcome
     assert_eq!(redis::behind(&mut held).await?, old);
     writers.only(old, from).await?;
 
-    let mut order = ::redis::cmd("SENTINEL");
-    stack.sentinels[0].ask::<()>(order.arg("FAILOVER").arg(MASTER_NAME)).await?;
+    stack.sentinels[0].fail_over().await?;
     let crowned = until("another to be crowned", LIMIT, async || {
         for (redis, register) in stack.redis.iter().zip(&stack.registers) {
             if redis.port() != old && register.status().await?["services"][0]["role"] == "master" {

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use tests::{LIMIT, Outcome, PATIENCE, Shape, Stack, redis::MASTER_NAME, until, when};
+use tests::{LIMIT, Outcome, PATIENCE, Shape, Stack, until, when};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_name_means_the_address_that_sentinel_names() -> Outcome {
@@ -22,7 +22,7 @@ async fn a_host_name_means_the_address_that_sentinel_names() -> Outcome {
         sentinel.believes(PATIENCE).await?;
     }
     let old = stack.sentinels[0].named().await?;
-    stack.sentinels[0].ask::<()>(redis::cmd("SENTINEL").arg("FAILOVER").arg(MASTER_NAME)).await?;
+    stack.sentinels[0].fail_over().await?;
     let mut new = old;
     for sentinel in &stack.sentinels {
         until("another master to be named", LIMIT, async || {

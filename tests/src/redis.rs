@@ -165,6 +165,18 @@ impl Redis {
         self.part.explain(believes.await)
     }
 
+    /// Orders a sentinel to fail over; before it has heard of a replica lately, it takes no order.
+    pub async fn fail_over(&self) -> Outcome {
+        let mut order = redis::cmd("SENTINEL");
+        order.arg("FAILOVER").arg(MASTER_NAME);
+        let taken = until("the sentinel to take the order", PATIENCE, async || {
+            self.ask::<()>(&order)
+                .await
+                .or_else(|no| when(no.to_string().contains("INPROG"), || no.to_string()))
+        });
+        self.part.explain(taken.await)
+    }
+
     /// Tells a sentinel how long each step of a fail-over may take; twice that after one began, it may begin another.
     pub async fn fail_over_time_out(&self, limit: Duration) -> Outcome {
         let mut set = redis::cmd("SENTINEL");
