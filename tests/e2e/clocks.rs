@@ -12,7 +12,7 @@ use tokio::time::Instant;
 const HOUR: f64 = 3600.0;
 
 async fn start() -> Outcome<(Stack, usize)> {
-    let stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    let stack = Stack::start(Shape::WHOLE, |_| {}).await?;
     for sentinel in &stack.sentinels {
         sentinel.believes(PATIENCE).await?;
     }

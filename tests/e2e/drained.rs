@@ -43,7 +43,7 @@ async fn seen(stack: &Stack, port: u16, what: &str, fits: impl Fn(Option<&Entry>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_leaves_loses_no_write() -> Outcome {
-    let mut stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    let mut stack = Stack::start(Shape::WHOLE, |_| {}).await?;
     for sentinel in &stack.sentinels {
         sentinel.believes(PATIENCE).await?;
     }

@@ -7,7 +7,7 @@ use tests::{LIMIT, Outcome, PATIENCE, Shape, Stack, until, when};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_name_means_the_address_that_sentinel_names() -> Outcome {
-    let mut stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    let mut stack = Stack::start(Shape::WHOLE, |_| {}).await?;
     for register in &mut stack.registers {
         let config = fs::read_to_string(register.config())?;
         let named = config.replacen("  address = \"127.0.0.1\"\n", "  address = \"localhost\"\n", 1);

@@ -13,7 +13,7 @@ async fn a_master_that_is_cut_off_gets_no_write_any_more() -> Outcome {
     let Some(wire) = Wire::lay("partition::a_master_that_is_cut_off_gets_no_write_any_more").await? else {
         return Ok(());
     };
-    let stack = Stack::start_on(Host::NEAR, Some(Host::FAR), Shape::WHOLE, |_| {}).await?.patient().await?;
+    let stack = Stack::start_on(Host::NEAR, Some(Host::FAR), Shape::WHOLE, |_| {}).await?;
     let old = stack.redis[0].port();
     for sentinel in &stack.sentinels {
         sentinel.believes(PATIENCE).await?;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// Everything, and which Redis is the master, and which one is not.
 async fn start() -> Outcome<(Stack, Adverts, [usize; 2])> {
-    let stack = Stack::start(Shape::WHOLE, |_| {}).await?.patient().await?;
+    let stack = Stack::start(Shape::WHOLE, |_| {}).await?;
     for sentinel in &stack.sentinels {
         sentinel.believes(PATIENCE).await?;
     }

@@ -162,12 +162,6 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Sentinels that wait longer than a busy machine is silent, as they do from their start.
-    pub async fn patient(self) -> Outcome<Stack> {
-        self.down_after(PATIENT).await?;
-        Ok(self)
-    }
-
     /// Tells the Sentinels after how much silence a server is dead; [`PATIENT`] until then.
     pub async fn down_after(&self, silence: Duration) -> Outcome {
         for sentinel in &self.sentinels {
