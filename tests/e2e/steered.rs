@@ -1,22 +1,11 @@
 //! HAProxy follows a change of its servers without a reload, and stays where its file says it should be.
 
-use std::{fs, net::TcpListener};
+use std::fs;
 
 use serde_json::Value;
-use tests::{Client, Front, Outcome, PATIENCE, Port, Signal, Special, haproxy, until, when};
+use tests::{Client, Front, Outcome, PATIENCE, Signal, Special, haproxy, until, when};
 
-/// A server that takes connections.
-fn server() -> Outcome<(Port, TcpListener)> {
-    let port = Port::lease()?;
-    let listener = port.listen()?;
-    listener.set_nonblocking(true)?;
-    Ok((port, listener))
-}
-
-/// A client that holds its connection to the server.
-async fn held(front: &Front, listener: &TcpListener) -> Outcome<Client> {
-    front.render.part.explain(Client::arrive(front.bind.address(), listener).await)
-}
+use crate::demoted::{held, server};
 
 async fn steered(front: &Front, times: u64) -> Outcome<Value> {
     let steered = |s: &Value| {
